@@ -1,0 +1,1 @@
+"""Pure tensor code that two or more methods use. No engine, no configuration, no files."""
