@@ -1,0 +1,1 @@
+"""Evidence to look at: figures, one self-contained HTML file, the annotated digest page."""
