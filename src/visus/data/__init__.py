@@ -1,0 +1,56 @@
+"""Reading and making data: file formats, real corpora's layouts, procedural worlds, sample order.
+
+The usual names can be imported from here; each is loaded from its module when first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visus.data.formats import Picture, read_image, write_image
+    from visus.data.image_table import ImageTable
+    from visus.data.loader import Mapped, Subset, Tensors, collate, concatenate, iterate, sample_order
+    from visus.data.splits import folds, grouped_stratified_split
+    from visus.data.text import WordTokenizer
+
+_HOME = {
+    "ImageTable": "image_table",
+    "Mapped": "loader",
+    "Picture": "formats",
+    "Subset": "loader",
+    "Tensors": "loader",
+    "WordTokenizer": "text",
+    "collate": "loader",
+    "concatenate": "loader",
+    "folds": "splits",
+    "grouped_stratified_split": "splits",
+    "iterate": "loader",
+    "read_image": "formats",
+    "sample_order": "loader",
+    "write_image": "formats",
+}
+
+__all__ = [
+    "ImageTable",
+    "Mapped",
+    "Picture",
+    "Subset",
+    "Tensors",
+    "WordTokenizer",
+    "collate",
+    "concatenate",
+    "folds",
+    "grouped_stratified_split",
+    "iterate",
+    "read_image",
+    "sample_order",
+    "write_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"visus.data.{_HOME[name]}"), name)
