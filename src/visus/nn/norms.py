@@ -1,6 +1,7 @@
 """Batch normalization whose statistics span all processes.
 
-torch's own SyncBatchNorm needs a GPU; this one works on any backend, so that two CPU processes train as one does.
+torch's own SyncBatchNorm needs a GPU; this one works on any backend, so that two CPU processes train as one
+does.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class SyncedBatchNorm(_BatchNorm):
             raise ValueError(f"expected at least (b, c), got shape {tuple(input.shape)}")
 
     def forward(self, input: Tensor) -> Tensor:
-        together = self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        together = (
+            self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        )
         if not together:
             return super().forward(input)
         self._check_input_dim(input)
@@ -71,14 +74,15 @@ class SyncedBatchNorm(_BatchNorm):
 
 
 def sync_batch_norm(module: nn.Module) -> None:
-    """Replace every BatchNorm below `module`, in place, sharing parameters and buffers."""
-    for name, child in module.named_children():
-        if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-            synced = SyncedBatchNorm(
-                child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
-            )
-            synced._parameters, synced._buffers = child._parameters, child._buffers
-            synced.train(child.training)
-            setattr(module, name, synced)
-        else:
-            sync_batch_norm(child)
+    """Make every BatchNorm in `module` (also `module` itself) a SyncedBatchNorm.
+
+    The objects stay the same and only change their class, so references, hooks, parameters and names survive.
+    """
+    for child in module.modules():
+        if type(child) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            child.__class__ = SyncedBatchNorm
+
+
+def has_batch_norm(module: nn.Module) -> bool:
+    """Whether some layer of `module` normalizes over the batch."""
+    return any(isinstance(child, _BatchNorm) for child in module.modules())
