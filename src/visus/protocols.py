@@ -5,6 +5,7 @@ Nothing here imports torch: the command line, the catalogue and the report read 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,6 +205,18 @@ class Claim:
     caveat: str = ""
     """What would explain a failure; shown when the claim does not hold."""
     caveat_zh: str = ""
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """Where the claim puts the effect: least and most, infinite on an open side."""
+        smallest = self.smallest_effect
+        if self.direction == "equal":
+            if self.comparison == "ratio":
+                return min(smallest, 1 / smallest), max(smallest, 1 / smallest)
+            return -smallest, smallest
+        if self.direction == "higher":
+            return smallest, math.inf
+        return -math.inf, smallest if self.comparison == "ratio" else -smallest
 
 
 class Provable(Protocol):

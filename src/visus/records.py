@@ -53,8 +53,6 @@ def from_plain(cls: type[R], plain: Any, *, file: str | Path | None = None) -> R
         raise InputError(first["msg"], file=file, field=field, remedy=remedy) from None
 
 
-
-
 def schema(cls: type) -> dict[str, Any]:
     """JSON schema of a record."""
     return _adapter(cls).json_schema()
@@ -72,12 +70,14 @@ def from_yaml(cls: type[R], text: str, *, file: str | Path | None = None) -> R:
     import yaml
 
     try:
-        plain = yaml.safe_load(text) or {}
+        plain = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark else None
-        raise InputError("is not valid YAML", file=file, field=where, remedy="check the indentation and quotes") from None
-    return from_plain(cls, plain, file=file)
+        raise InputError(
+            "is not valid YAML", file=file, field=where, remedy="check the indentation and quotes"
+        ) from None
+    return from_plain(cls, {} if plain is None else plain, file=file)
 
 
 def override(value: R, settings: dict[str, Any] | list[str]) -> R:
@@ -85,8 +85,6 @@ def override(value: R, settings: dict[str, Any] | list[str]) -> R:
 
     Text values are read as YAML, so `epochs=5` is a number. Nested fields use dots.
     """
-    import yaml
-
     plain = to_plain(value)
     pairs = settings.items() if isinstance(settings, dict) else (_pair(item) for item in settings)
     for key, given in pairs:
@@ -94,15 +92,29 @@ def override(value: R, settings: dict[str, Any] | list[str]) -> R:
         for part in parts[:-1]:
             target = target.get(part) if isinstance(target, dict) else None
         if not isinstance(target, dict) or parts[-1] not in target:
-            raise InputError("no such setting", field=key, remedy="known settings: " + ", ".join(plain))
-        target[parts[-1]] = yaml.safe_load(given) if isinstance(given, str) and isinstance(settings, list) else given
+            known = ", ".join(target) if isinstance(target, dict) else ", ".join(plain)
+            raise InputError("no such setting", field=key, remedy=f"known settings: {known}")
+        target[parts[-1]] = _value(key, given) if isinstance(settings, list) else given
     return from_plain(type(value), plain)
+
+
+def _value(key: str, text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(
+            f"{text!r} is not valid YAML", field=key, remedy="check the brackets and quotes"
+        ) from None
 
 
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise InputError("is not of the form key=value", field=f"--set {text}", remedy="write for example epochs=5")
+        raise InputError(
+            "is not of the form key=value", field=f"--set {text}", remedy="write for example epochs=5"
+        )
     return key.strip(), value
 
 
@@ -135,4 +147,8 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise InputError("does not exist", file=path) from None
     except json.JSONDecodeError as error:
-        raise InputError(f"is not valid JSON ({error.msg})", file=path, field=f"line {error.lineno}") from None
+        raise InputError(
+            f"is not valid JSON ({error.msg})", file=path, field=f"line {error.lineno}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read ({error})", file=path) from None
