@@ -1,4 +1,4 @@
-"""Checkpoints that a crash cannot spoil: safetensors and JSON in a folder that appears whole or not at all."""
+"""Checkpoints that a crash cannot spoil: safetensors and JSON in a folder that appears whole or not."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ TENSORS, STATE = "tensors.safetensors", "state.json"
 class Checkpoints:
     """The folder of a run's checkpoints: `step-<n>` to resume from, `best-<n>` with the chosen weights.
 
-    A checkpoint is written under a temporary name, flushed to disk and renamed. `step-<n>` names the best one it
-    belongs with; everything the newest `step` does not need is removed after it is safely there.
+    A checkpoint is written under a temporary name, flushed to disk and renamed. `step-<n>` names the best one
+    it belongs with; everything the newest `step` does not need is removed after it is safely there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -90,7 +90,10 @@ def pack_optimizer(name: str, state: Mapping[str, Any]) -> tuple[dict[str, Tenso
                 tensors[f"optimizer/{name}/{index}/{key}"] = value
             else:
                 plain.setdefault(str(index), {})[key] = value
-    groups = [{k: v for k, v in group.items() if not isinstance(v, Tensor)} for group in state["param_groups"]]
+    groups = [
+        {key: value.item() if isinstance(value, Tensor) else value for key, value in group.items()}
+        for group in state["param_groups"]
+    ]
     return tensors, {"values": plain, "groups": groups}
 
 

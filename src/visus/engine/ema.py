@@ -12,14 +12,17 @@ from torch import Tensor, nn
 class Averages:
     """A shadow copy of every parameter: shadow = decay * shadow + (1 - decay) * weight after each step.
 
-    Buffers are not averaged: the live ones are used beside the shadow weights.
+    Buffers are not averaged: the live ones are used beside the shadow weights. A weight that several parts
+    share has one shadow.
     """
 
     def __init__(self, parts: Mapping[str, nn.Module], decay: float) -> None:
         self.decay = decay
-        self._weights = {
-            f"{part}/{name}": weight for part, module in parts.items() for name, weight in module.named_parameters()
-        }
+        named = [
+            (f"{part}/{name}", weight) for part in parts for name, weight in parts[part].named_parameters()
+        ]
+        first = {id(weight): name for name, weight in reversed(named)}
+        self._weights = {name: weight for name, weight in named if first[id(weight)] == name}
         self.shadow = {name: weight.detach().clone() for name, weight in self._weights.items()}
 
     @torch.no_grad()

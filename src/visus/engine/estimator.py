@@ -1,4 +1,4 @@
-"""The base of estimators that hold torch modules: parameters, saving, loading, the Hugging Face Hub layout."""
+"""The base of estimators that hold torch modules: parameters, saving, loading, Hugging Face Hub layout."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ Settings: `config.json`. Weights: `model.safetensors`.
 
 
 class TorchEstimator(BaseEstimator):
-    """An estimator with a frozen `config` as its only parameter (scikit-learn: the constructor stores, `fit` learns).
+    """An estimator with a frozen `config` as its only parameter: the constructor stores, `fit` learns.
 
-    A subclass states `slug`, `arxiv`, `Config`, `PRESETS` and implements `parts` (its modules), `_state` (fitted
-    state as plain data) and `_restore` (rebuild the modules from that state; weights are loaded afterwards).
+    A subclass states `slug`, `arxiv`, `Config`, `PRESETS` and implements `parts` (its modules), `_state`
+    (fitted state as plain data) and `_restore` (rebuild the modules from that state; weights are loaded
+    afterwards).
     """
 
     slug: ClassVar[str] = ""
@@ -78,6 +79,8 @@ class TorchEstimator(BaseEstimator):
         """Write config.json, model.safetensors and a model card, each file whole or not at all."""
         folder = Path(folder)
         parts = self.parts()
+        if folder.exists() and not folder.is_dir():
+            raise InputError("is not a folder", file=folder, remedy="name a folder to save the model in")
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         draft.chmod(0o755)
@@ -88,6 +91,7 @@ class TorchEstimator(BaseEstimator):
                 for key, value in module.state_dict().items()
             }
             save_file(weights, draft / "model.safetensors", metadata={"format": "pt"})
+            (draft / "model.safetensors").chmod(0o644)
             record = {
                 "library": "visus",
                 "version": __version__,
@@ -97,7 +101,9 @@ class TorchEstimator(BaseEstimator):
                 "state": self._state(),
             }
             write_json(draft / "config.json", record)
-            card = CARD.format(slug=self.slug, name=type(self).__name__, version=__version__, arxiv=f"arXiv:{self.arxiv}")
+            card = CARD.format(
+                slug=self.slug, name=type(self).__name__, version=__version__, arxiv=f"arXiv:{self.arxiv}"
+            )
             (draft / "README.md").write_text(card, encoding="utf-8")
             folder.mkdir(exist_ok=True)
             for name in ("model.safetensors", "README.md", "config.json"):
@@ -115,23 +121,36 @@ class TorchEstimator(BaseEstimator):
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise InputError("is not a folder with a saved model", file=folder, remedy="give the folder that fit wrote")
+            raise InputError(
+                "is not a folder with a saved model", file=folder, remedy="give the folder that fit wrote"
+            )
         record = read_json(folder / "config.json")
         if not isinstance(record, dict) or record.get("estimator") != cls.__name__:
             found = record.get("estimator") if isinstance(record, dict) else None
-            raise InputError(f"holds a model of {found}, not of {cls.__name__}", file=folder / "config.json", field="estimator")
-        made = cls(from_plain(cls.Config, record["config"], file=folder / "config.json"))
-        made._restore(record["state"])
+            raise InputError(
+                f"holds a model of {found}, not of {cls.__name__}",
+                file=folder / "config.json",
+                field="estimator",
+            )
+        made = cls(from_plain(cls.Config, record.get("config"), file=folder / "config.json"))
+        try:
+            made._restore(record["state"])
+        except KeyError as error:
+            raise InputError(f"lacks {error}", file=folder / "config.json", field="state") from None
         try:
             weights = load_file(folder / "model.safetensors")
             for name, module in made.parts().items():
                 prefix = f"{name}/"
-                module.load_state_dict({k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)})
+                module.load_state_dict(
+                    {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
+                )
                 module.eval()
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
-                f"weights cannot be read ({reason})", file=folder / "model.safetensors", remedy="fit and save the model again"
+                f"weights cannot be read ({reason})",
+                file=folder / "model.safetensors",
+                remedy="fit and save the model again",
             ) from None
         return made
 
@@ -141,7 +160,9 @@ class TorchEstimator(BaseEstimator):
         with tempfile.TemporaryDirectory() as temporary:
             self.save(Path(temporary) / "model")
             hub.create_repo(repository, exist_ok=True)
-            return str(hub.upload_folder(repo_id=repository, folder_path=str(Path(temporary) / "model"), **options))
+            return str(
+                hub.upload_folder(repo_id=repository, folder_path=str(Path(temporary) / "model"), **options)
+            )
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **options: Any) -> Self:
@@ -149,4 +170,12 @@ class TorchEstimator(BaseEstimator):
         if Path(name).is_dir():
             return cls.load(name)
         hub = need("huggingface_hub", extra="text", purpose="downloading from the Hugging Face Hub")
-        return cls.load(hub.snapshot_download(str(name), **options))
+        try:
+            folder = hub.snapshot_download(str(name), **options)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"is neither a local folder nor a model that the Hub gives ({str(error).splitlines()[0]})",
+                file=name,
+                remedy="check the name and the connection",
+            ) from None
+        return cls.load(folder)

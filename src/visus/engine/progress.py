@@ -6,7 +6,14 @@ import time
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class StepProgress:
@@ -44,14 +51,18 @@ class StepProgress:
         self._done += 1
         if not self._shown:
             return
-        text = "  ".join(f"{key} {value:.4g}" for key, value in (note or {}).items() if isinstance(value, float))
+        text = "  ".join(
+            f"{key} {value:.4g}" for key, value in (note or {}).items() if isinstance(value, float)
+        )
         if self._bar is not None:
-            fields = {"note": text} if note else {}
+            fields: dict[str, Any] = {"note": text} if note else {}
             self._bar.update(self._task, completed=self._done, description=phase, **fields)
         elif time.monotonic() - self._last > self._every:
             self._last = time.monotonic()
             left = (self._last - self._started) / (self._done - self._first) * (self._total - self._done)
-            self._console.print(f"{phase}: step {self._done} of {self._total}, about {left:.0f} s left  {text}")
+            self._console.print(
+                f"{phase}: step {self._done} of {self._total}, about {left:.0f} s left  {text}"
+            )
 
     def skip(self, steps: int) -> None:
         """Steps that will not be needed (early stopping)."""

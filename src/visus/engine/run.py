@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import os
+import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,6 +17,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 
 from visus.engine.seeds import seeded
 from visus.errors import InputError
@@ -24,13 +31,18 @@ class Run:
 
     Parameters
     ----------
-    folder : where checkpoints, log and results go; None = a temporary folder that vanishes with this object.
+    folder : where checkpoints, log and results go; None = a temporary folder that vanishes with this object
+        (and the runs inside it).
     seed : every random choice of the run follows from it.
     device : "auto" (CUDA, else the CPU), "cpu", "cuda" or "cuda:<n>".
     precision : "no", "bf16" or "fp16" mixed precision.
     progress : show progress with an estimate on standard error.
     tensorboard : also write TensorBoard event files.
     checkpoint_seconds, checkpoint_steps : a checkpoint at least this often.
+
+    Raises
+    ------
+    InputError : `folder` cannot be made; on first use of `accelerator`: no such device or precision.
     """
 
     def __init__(
@@ -45,21 +57,29 @@ class Run:
         checkpoint_seconds: float = 30.0,
         checkpoint_steps: int | None = None,
     ) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="visus-") if folder is None else None
-        self.folder = Path(self._temporary.name if self._temporary else folder)  # type: ignore[arg-type]
-        if self.folder.exists() and not self.folder.is_dir():
-            raise InputError("is not a folder", file=self.folder, remedy="name a folder for the run")
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.seed, self.precision, self.progress, self.tensorboard = seed, precision, progress, tensorboard
         self.checkpoint_seconds, self.checkpoint_steps = checkpoint_seconds, checkpoint_steps
         self._asked_device = device
         self._accelerator: Accelerator | None = None
+        self._parent: Run | None = None
+        self.folder = self._temporary() if folder is None else _make(Path(folder))
+
+    def _temporary(self) -> Path:
+        """A folder that vanishes with this object; all processes use that of the main one."""
+        names = [tempfile.mkdtemp(prefix="visus-")]
+        weakref.finalize(self, shutil.rmtree, names[0], ignore_errors=True)
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and self.accelerator.num_processes > 1:
+            broadcast_object_list(names)
+        return Path(names[0])
 
     @property
     def accelerator(self) -> Accelerator:
         """Accelerate's view of device, precision and processes."""
-        if self._accelerator is None:
-            self._accelerator = _accelerator(self._asked_device, self.precision)
+        cpu = _use_cpu(self._asked_device)
+        if self._accelerator is None or not _is_current(self.precision, cpu):
+            self._accelerator = _accelerator(self.precision, cpu)
+        if self._asked_device.startswith("cuda:"):
+            torch.cuda.set_device(torch.device(self._asked_device))
         return self._accelerator
 
     @property
@@ -74,28 +94,21 @@ class Run:
 
     def child(self, name: str) -> Run:
         """A run inside this one (a fold, an ensemble member, a pre-training), in a folder of that name."""
-        return Run(
-            self.folder / name,
-            seed=self.seed,
-            device=self._asked_device,
-            precision=self.precision,
-            progress=self.progress,
-            tensorboard=self.tensorboard,
-            checkpoint_seconds=self.checkpoint_seconds,
-            checkpoint_steps=self.checkpoint_steps,
-        )
+        made = copy.copy(self)
+        made._parent = self  # a temporary folder must outlive the runs inside it
+        made.folder = _make(self.folder / name)
+        return made
 
     def seeded(self, *names: str | int) -> AbstractContextManager[None]:
         """Seed the global generators for a block, e.g. for building a network: `with run.seeded("init"):`."""
         return seeded(self.seed, *names)
 
     def bind(self, settings: Mapping[str, Any]) -> None:
-        """Tie the folder to `settings` (plain data); a folder already tied to others is refused, untouched."""
+        """Tie the folder to `settings` (plain data); a folder tied to others is refused, untouched."""
         file = self.folder / "run.json"
-        record = {"settings": {**settings, "seed": self.seed, "precision": self.precision}, "visus": __version__}
+        own = json.loads(json.dumps({**settings, "seed": self.seed, "precision": self.precision}))
         if file.exists():
-            before = read_json(file).get("settings", {})
-            changed = sorted(key for key in before.keys() | record["settings"].keys() if before.get(key) != record["settings"].get(key))
+            changed = sorted(_changed(read_json(file).get("settings"), own))
             if changed:
                 raise InputError(
                     f"holds a run with other settings ({', '.join(changed)})",
@@ -103,7 +116,7 @@ class Run:
                     remedy="choose another folder, or delete this one to start again",
                 )
         elif self.is_main:
-            write_json(file, record)
+            write_json(file, {"settings": own, "visus": __version__})
         self.accelerator.wait_for_everyone()
 
     def train(
@@ -116,30 +129,64 @@ class Run:
     ) -> list[dict[str, Any]]:
         """Train through `phases`, from the newest checkpoint of the folder if there is one.
 
-        `check` computes validation scores with the current weights (modules may be put in evaluation mode; their
-        modes are put back). Leaves in the parts the weights the last phase chose and returns the log's rows.
+        `check` computes validation scores with the current weights (modules may be put in evaluation mode;
+        their modes are put back). Leaves in the parts the weights the last phase chose, in evaluation mode,
+        and returns the log's rows.
+
+        A trainable may have `begin(phase_name)`, called before its optimizers are asked for: there it
+        freezes, re-initializes or adds parts. A resumed run calls it again for every phase up to its own and
+        then loads the weights. An optimizer object that returns in a later phase keeps its state.
 
         Raises
         ------
         visus.errors.Interrupted : Ctrl-C or SIGTERM; a checkpoint was written.
+        visus.errors.InputError : phases that cannot be trained, or the folder holds another training.
+        visus.errors.VisusError : the loss or a weight became infinite or not a number; no checkpoint has it.
         """
         from visus.engine.loop import Loop
 
         return Loop(self, trainable, source, phases, check).train()
 
 
-def _accelerator(device: str, precision: str) -> Accelerator:
-    """Build an accelerator; its shared state is renewed when device or precision differ from the last run's."""
-    if device not in ("auto", "cpu") and not device.startswith("cuda"):
+def _make(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError("is not a folder", file=folder, remedy="name a folder for the run") from None
+    except OSError as error:
+        problem = f"cannot be made ({error.strerror})"
+        raise InputError(problem, file=folder, remedy="name another folder for the run") from None
+    return folder
+
+
+def _changed(before: Any, now: Any, name: str = "") -> list[str]:
+    """Dotted names of the settings that differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = before.keys() | now.keys()
+        return [found for key in keys for found in _changed(before.get(key), now.get(key), f"{name}.{key}")]
+    return [] if before == now else [name.strip(".")]
+
+
+def _use_cpu(device: str) -> bool:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise InputError(f"{device!r} is not a device", field="device", remedy="auto, cpu, cuda or cuda:<n>")
-    if device.startswith("cuda"):
-        if not torch.cuda.is_available():
-            raise InputError("no CUDA device is available", field=f"device {device!r}", remedy="use device auto or cpu")
-        torch.cuda.set_device(torch.device(device).index or 0)
+    if device.startswith("cuda") and int(device[5:] or 0) >= torch.cuda.device_count():
+        raise InputError("is not available", field=f"device {device!r}", remedy="use device auto or cpu")
+    return device == "cpu" or not torch.cuda.is_available()
+
+
+def _is_current(precision: str, cpu: bool) -> bool:
+    """Whether Accelerate's state, which all accelerators of a process share, is the one asked for."""
+    shared = AcceleratorState._shared_state
+    return shared.get("_mixed_precision") == precision and bool(shared.get("_cpu")) == cpu
+
+
+def _accelerator(precision: str, cpu: bool) -> Accelerator:
+    """An accelerator; the shared state is renewed when device or precision differ from the last run's."""
     if precision not in ("no", "bf16", "fp16"):
         raise InputError(f"{precision!r} is not a precision", field="precision", remedy="no, bf16 or fp16")
-    cpu = device == "cpu" or not torch.cuda.is_available()
-    shared = AcceleratorState._shared_state
-    if shared and (shared.get("_mixed_precision") != precision or bool(shared.get("_cpu")) != cpu):
-        AcceleratorState._reset_state()
+    if precision == "fp16" and cpu:
+        raise InputError("needs a GPU", field="precision 'fp16'", remedy="use precision bf16 or no")
+    if not _is_current(precision, cpu):
+        AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=cpu, mixed_precision=precision)

@@ -54,6 +54,10 @@ class RunLog:
         self.rows = []
         if self.file is None or not self.file.exists():
             return
+        for draft in self.file.parent.glob(
+            f".{self.file.name}.*"
+        ):  # of a process killed while it wrote below
+            draft.unlink()
         lines = self.file.read_text(encoding="utf-8").splitlines()[:count]
         self.rows = [json.loads(line) for line in lines]
         write_atomically(self.file, "".join(line + "\n" for line in lines))

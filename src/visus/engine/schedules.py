@@ -1,4 +1,4 @@
-"""Learning-rate factors as pure functions of a phase's progress, so that resuming needs no scheduler state."""
+"""Learning-rate factors as pure functions of a phase's progress: resuming needs no scheduler state."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from visus.protocols import Phase
 def rate_factor(phase: Phase, step: int, total: int) -> float:
     """Factor on every optimizer's own learning rate at `step` (0-based) of `total`.
 
-    Warm-up rises linearly over the first `phase.warmup` share of the steps; then `constant`, `linear` to zero,
-    or `cosine` to zero.
+    Warm-up rises linearly over the first `phase.warmup` share of the steps; then `constant`, `linear` to
+    zero, or `cosine` to zero.
 
     >>> [round(rate_factor(Phase(schedule="linear", warmup=0.2), step, 10), 2) for step in (0, 1, 2, 6, 9)]
     [0.5, 1.0, 1.0, 0.5, 0.12]

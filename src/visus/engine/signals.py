@@ -26,7 +26,8 @@ class StopWish:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # None: the handler was not set from Python and cannot be put back
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before.clear()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:

@@ -32,7 +32,7 @@ class _Inject:
         self.channel, self.name = channel, name
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(args) > 1:
+        if len(args) > 1 and args[1] is not None:
             return args
         cond = _conditions.get({}).get(self.channel)
         if cond is None:
@@ -41,7 +41,7 @@ class _Inject:
                 field=self.name,
                 remedy="call the wrapped network as model(x, cond=...), or run inside model.condition(cond)",
             )
-        return (*args, cond)
+        return args[0], cond
 
 
 class Hyperized(nn.Module):
