@@ -22,8 +22,9 @@ def measure(
     repeats: int = 10,
     warmup: int = 2,
     seconds: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Wall seconds of each call, taken in turns.
+    """Seconds of each call, taken in turns.
 
     One round calls every alternative once; the order rotates from round to round, so drift of the machine
     (heat, other people's jobs) falls on all alike. On CUDA the device is waited for before each reading.
@@ -32,6 +33,8 @@ def measure(
     ----------
     repeats : rounds that count; `warmup` rounds before them do not.
     seconds : stop early, after at least three rounds, when this much time has gone.
+    clock : time on the wall, or `time.process_time`, which other programs disturb less; use that with one CPU
+        thread only (it counts all threads, spinning ones too).
     """
     names = list(calls)
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -43,11 +46,11 @@ def measure(
             shift = turn % len(names)
             for name in names[shift:] + names[:shift]:
                 _wait()
-                start = time.perf_counter()
+                start = clock()
                 calls[name]()
                 _wait()
                 if turn >= 0:
-                    times[name].append(time.perf_counter() - start)
+                    times[name].append(clock() - start)
             if seconds is not None and turn >= 2 and time.perf_counter() - begun > seconds:
                 break
     finally:

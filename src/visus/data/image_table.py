@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -191,6 +192,14 @@ class ImageTable:
         part._row_numbers = self._row_numbers[index.numpy()]
         return part
 
+    def resized(self, size: Sequence[int] | None) -> ImageTable:
+        """The same items with images resized to *space `size`; None changes nothing."""
+        if size is None:
+            return self
+        made = copy.copy(self)
+        made.image_size = tuple(int(side) for side in size)
+        return made
+
     def fingerprint(self) -> str:
         """Hash of the table and the images. Of image files: name, size, first and last 4 KiB."""
         digest = hashlib.sha256()
@@ -232,7 +241,12 @@ class ImageTable:
                 raise InputError(error.problem, file=self.file, field=where, remedy=error.remedy) from error
             if not torch.isfinite(picture).all():
                 where = f"{self._where(i)} ({self.paths[i]})"
-                raise InputError("holds values that are not finite numbers", file=self.file, field=where)
+                raise InputError(
+                    "holds values that are not finite numbers",
+                    file=self.file,
+                    field=where,
+                    remedy="replace them, for example by 0",
+                )
             found = self._sized(picture[None])[0]
             self._cache.put(key, found)
         return found
@@ -319,7 +333,11 @@ def _checked_images(images: Tensor | np.ndarray) -> Tensor:
         raise InputError("images must be real numbers", field="images")
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
         item = int(torch.nonzero(~torch.isfinite(tensor).flatten(1).all(dim=1))[0])
-        raise InputError(f"item {item} holds values that are not finite numbers", field="images")
+        raise InputError(
+            f"item {item} holds values that are not finite numbers",
+            field="images",
+            remedy="replace them, for example by 0",
+        )
     return tensor
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
@@ -113,7 +114,7 @@ def load_replaced(folder: str | Path) -> nn.Module:
     replace_attention(model, record["kind"], weights="fresh", length=record["length"])
     try:
         load_model(model, str(folder / "model.safetensors"))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"does not fit {RECORD} ({reason})",

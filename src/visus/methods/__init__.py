@@ -1,0 +1,1 @@
+"""One folder per paper. Folders never import each other."""

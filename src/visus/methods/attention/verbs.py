@@ -1,0 +1,360 @@
+"""The method's commands: `visus attention fit | predict | evaluate | example | cost | replace`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from visus.errors import InputError
+
+if TYPE_CHECKING:
+    from visus.methods.attention.estimator import AttentionClassifier
+
+Part = Literal["train", "test"]
+Kind = Literal["standard", "optimized", "efficient", "super"]
+
+
+def fit(
+    data: Path,
+    /,
+    *,
+    out: Path,
+    preset: Literal["smoke", "demo", "gpu", "paper"] = "demo",
+    set: list[str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    text_column: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+) -> None:
+    """Train a classifier on pictures or texts; run again to resume.
+
+    DATA is one of: a folder with one sub-folder of pictures per class (or such folders inside train/ and
+    test/), a table of picture paths and labels, the folder aclImdb, or a table of texts and labels.
+
+    Args:
+        data: folder or table to learn from.
+        out: folder for the run; the model is written to OUT/model.
+        preset: sizes and training time.
+        set: settings to change, as key=value (for example kind=efficient epochs=5).
+        seed: every random choice follows from it.
+        device: auto, cpu or cuda.
+        text_column: column with the texts; found by usual names if left out.
+        image_column: column with the picture paths; found by usual names if left out.
+        label_column: column with the labels; found by usual names if left out.
+    """
+    from visus.engine import Run
+    from visus.methods.attention.estimator import AttentionClassifier
+    from visus.records import override
+
+    config = override(AttentionClassifier.preset(preset), set or [])
+    columns = {"text": text_column, "image": image_column, "label": label_column}
+    source = read_data(data, part="train", image_size=config.image_size, columns=columns)
+    made = AttentionClassifier(config).fit(source, Run(out, seed=seed, device=device))
+    made.save(out / "model")
+    count = sum(p.numel() for p in made.model_.parameters())
+    print(f"learned {len(made.classes_)} classes from {len(source)} items with {count:,} parameters")
+    print(f"model: {out / 'model'}")
+
+
+def predict(
+    data: Path,
+    /,
+    *,
+    model: Path,
+    out: Path,
+    part: Part = "test",
+    device: str = "auto",
+    text_column: str | None = None,
+    image_column: str | None = None,
+) -> None:
+    """Classify pictures or texts with a trained model; writes a table.
+
+    Columns: item (path or number), label, probability, and one column p_<class> per class. Labels in DATA are
+    not needed.
+
+    Args:
+        data: what to classify: as for fit, or a folder of pictures without sub-folders, or one picture.
+        model: the folder given to fit as --out, or the model folder in it.
+        out: table to write (.csv).
+        part: which part of a data set that comes in parts.
+        device: auto, cpu or cuda.
+        text_column: column with the texts; found by usual names if left out.
+        image_column: column with the picture paths; found by usual names if left out.
+    """
+    import pandas as pd
+
+    from visus.data.formats import write_table
+
+    made = _open(model, device)
+    columns = {"text": text_column, "image": image_column, "label": None}
+    source = read_data(data, part=part, image_size=made.settings.image_size, columns=columns, labeled=False)
+    found = made.predict(source)
+    paths = getattr(source, "paths", None)
+    table: dict[str, Any] = {
+        "item": [str(path) for path in paths] if paths else list(range(1, len(source) + 1)),
+        "label": found["name"],
+        "probability": found["probabilities"].max(1).values.tolist(),
+    }
+    for i, name in enumerate(made.classes_):
+        table[f"p_{name}"] = found["probabilities"][:, i].tolist()
+    write_table(out, pd.DataFrame(table).round(6))
+    print(f"{len(source)} predictions: {out}")
+
+
+def evaluate(
+    data: Path,
+    /,
+    *,
+    model: Path,
+    out: Path | None = None,
+    part: Part = "test",
+    device: str = "auto",
+    text_column: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+) -> None:
+    """Score a trained model on labeled pictures or texts.
+
+    Args:
+        data: as for fit.
+        model: the folder given to fit as --out, or the model folder in it.
+        out: also write the scores to this file (.json).
+        part: which part of a data set that comes in parts.
+        device: auto, cpu or cuda.
+        text_column: column with the texts; found by usual names if left out.
+        image_column: column with the picture paths; found by usual names if left out.
+        label_column: column with the labels; found by usual names if left out.
+    """
+    from visus.records import write_json
+
+    made = _open(model, device)
+    columns = {"text": text_column, "image": image_column, "label": label_column}
+    scores = made.evaluate(read_data(data, part=part, image_size=made.settings.image_size, columns=columns))
+    for name, value in scores.items():
+        print(f"{name:20} {value:.4f}")
+    if out is not None:
+        write_json(out, scores)
+
+
+def example(*, out: Path, seed: int = 0) -> list[list[str]]:
+    """Write example data in the real layouts and print commands that use them.
+
+    OUT/digits has one folder of PNG pictures per class in train/ and test/; OUT/aclImdb has made-up reviews.
+
+    Args:
+        out: folder to write to.
+        seed: chooses pictures and reviews.
+    """
+    from visus.data.corpora.image_folder import write_image_folder
+    from visus.data.worlds import reviews
+    from visus.methods.attention.claims import digits
+
+    sizes: dict[Part, int] = {"train": 400, "test": 200}
+    for part, count in sizes.items():
+        source = digits(part, seed=seed)
+        write_image_folder(out / "digits" / part, source["image"][:count].numpy(), source["target"][:count])
+    reviews.write(out / "aclImdb", n_train=1500, n_test=300, seed=seed)
+    start = ["visus", "attention"]
+    commands = []
+    small = ["width=32", "layers=1", "length=32", "epochs=8", "learning_rate=0.005"]
+    for name, settings in (("digits", ["epochs=30"]), ("aclImdb", small)):
+        data, run = str(out / name), str(out / f"run-{name}")
+        commands += [
+            [*start, "fit", data, "--out", run, "--preset", "demo", "--set", *settings],
+            [*start, "predict", data, "--model", run, "--out", str(out / f"predictions-{name}.csv")],
+            [*start, "evaluate", data, "--model", run],
+        ]
+    for command in commands:
+        print(" ".join(command))
+    return commands
+
+
+def cost(
+    *,
+    width: int,
+    length: int,
+    heads: int = 1,
+    batch: int = 1,
+    element_bytes: Literal[1, 2, 4, 8] = 4,
+    wa_bias: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Parameters, operations and cache of every kind of attention, and where Super stops paying.
+
+    Operations are multiply-accumulates (MACs) of one self-attention layer.
+
+    Args:
+        width: numbers per token (d).
+        length: tokens per sequence (l).
+        heads: number of heads.
+        batch: sequences at a time.
+        element_bytes: bytes per number in the cache (4 = float32, 2 = bfloat16).
+        wa_bias: count a bias of Super attention's token mixing.
+        out: also write the numbers to this file (.json).
+    """
+    from dataclasses import asdict
+
+    from visus.nn.attention.cost import KINDS, super_limits
+    from visus.nn.attention.cost import cost as count
+    from visus.records import write_json
+
+    sizes: dict[str, Any] = {"width": width, "length": length, "num_heads": heads, "batch": batch}
+    rows = [count(kind, **sizes, wa_bias=wa_bias, element_bytes=element_bytes) for kind in KINDS]
+    limits = super_limits(width, wa_bias=wa_bias)
+    standard = rows[0]
+    print(f"one layer of width {width}, {heads} heads, {batch} x {length} tokens")
+    titles = f"{'parameters':>12} {'MACs':>16} {'of standard':>12} {'new token MACs':>15} {'cache bytes':>14}"
+    print(f"{'':10} {titles}")
+    for row in rows:
+        share = f"{row.macs / standard.macs:.0%}"
+        print(
+            f"{row.kind:10} {row.parameters:12,} {row.macs:16,} {share:>12} {row.decode_macs:15,} "
+            f"{row.cache_bytes:14,}"
+        )
+    verdict = "pays" if length <= limits.macs else "does not pay"
+    print(
+        f"Super needs fewer operations than standard up to length {limits.macs:,} and has fewer parameters "
+        f"up to {limits.parameters:,}: at length {length:,} it {verdict} in operations."
+    )
+    if out is not None:
+        write_json(
+            out, {"sizes": sizes, "kinds": [asdict(row) for row in rows], "super_limits": asdict(limits)}
+        )
+
+
+def replace(
+    folder: Path,
+    /,
+    *,
+    kind: Kind = "efficient",
+    weights: Literal["exact", "restrict", "fresh"] = "restrict",
+    length: int | None = None,
+    out: Path | None = None,
+) -> None:
+    """Report what another kind of attention would change in a Hugging Face ViT or BERT; with --out, write it.
+
+    Reads a local folder (config.json and weights); needs the extra `text`. The written model is read back
+    with `visus.nn.attention.load_replaced`. Unless weights is `exact`, its function differs from the
+    original's: train it on.
+
+    Args:
+        folder: the model's folder.
+        kind: kind of attention to put in.
+        weights: exact (refuses more than one head), restrict (keeps what fits into the heads' slices) or fresh.
+        length: most tokens (Super attention) and the tokens to count operations for; else from the
+            configuration.
+        out: folder for the converted model and the list of its replaced modules.
+    """
+    from visus.nn.attention.pretrained import describe_replacement, open_pretrained, save_replaced
+
+    if out is not None and out.resolve() == folder.resolve():
+        raise InputError("is the folder of the original model", field="--out", remedy="choose another folder")
+    model = open_pretrained(folder)
+    before = sum(p.numel() for p in model.parameters())
+    if out is None:
+        rows = describe_replacement(model, kind, length=length)
+    else:
+        rows = save_replaced(model, out, kind, weights=weights, length=length)
+    for row in rows:
+        old, new = row["parameters"]
+        macs_old, macs_new = row["macs"]
+        print(
+            f"{row['name']}: {row['num_heads']} heads of {row['width'] // row['num_heads']}, "
+            f"parameters {old:,} -> {new:,}, MACs at {row['length']} tokens {macs_old:,} -> {macs_new:,}"
+        )
+    saved = sum(row["parameters"][0] - row["parameters"][1] for row in rows)
+    print(
+        f"whole model: {before:,} parameters, {before - saved:,} with {kind} attention in {len(rows)} layers"
+    )
+    if not all(row["exact"] for row in rows):
+        print("several heads: the conversion changes what the model computes; train it on before use")
+    if out is not None:
+        print(f"written: {out}")
+
+
+def read_data(
+    path: Path, *, part: Part, image_size: int, columns: dict[str, str | None], labeled: bool = True
+) -> Any:
+    """The source in `path`: pictures (resized to squares of `image_size`) or texts, told apart by what is
+    there.
+    """
+    from visus.data.corpora import image_folder, imdb
+
+    size = (image_size, image_size)
+    if path.is_dir():
+        if any((path / name / "pos").is_dir() for name in ("train", "test")):
+            return imdb.load_imdb(path, part)
+        if (path / part).is_dir() and any(item.is_dir() for item in (path / part).iterdir()):
+            path = path / part
+        loose = [] if labeled else _pictures(path)
+        return _unlabeled(loose, size) if loose else image_folder.load_image_folder(path, image_size=size)
+    if not path.exists():
+        raise InputError("does not exist", file=path, remedy="give a folder or a table")
+    if _pictures(path.parent, only=path):
+        if labeled:
+            raise InputError(
+                "is one picture", file=path, remedy="give a folder of pictures by class, or a table"
+            )
+        return _unlabeled([path], size)
+    return _from_table(path, size, columns, labeled)
+
+
+def _from_table(path: Path, size: tuple[int, int], columns: dict[str, str | None], labeled: bool) -> Any:
+    from visus.data.corpora import image_folder, imdb, text_csv
+    from visus.data.formats.table import read_rows
+
+    header = [cell.strip().lower() for cell in read_rows(path)[0][1]]
+    of_pictures = columns["image"] or (
+        not columns["text"] and any(name in header for name in image_folder.PATH_NAMES)
+    )
+    if of_pictures:
+        return image_folder.load_image_csv(
+            path,
+            image_column=columns["image"],
+            target=columns["label"],
+            image_size=size,
+            require_target=labeled,
+        )
+    if labeled and header == ["review", "sentiment"]:
+        return imdb.load_imdb(path)
+    texts = [columns["text"]] if columns["text"] else None
+    return text_csv.load_text_csv(
+        path, text_columns=texts, label_column=columns["label"], require_label=labeled
+    )
+
+
+def _pictures(folder: Path, *, only: Path | None = None) -> list[Path]:
+    from visus.data.formats import EXTENSIONS
+
+    found = [only] if only else sorted(folder.iterdir())
+    return [path for path in found if path.is_file() and path.name.lower().endswith(EXTENSIONS)]
+
+
+def _unlabeled(paths: Sequence[Path], size: tuple[int, int]) -> Any:
+    import pandas as pd
+
+    from visus.data import ImageTable
+
+    return ImageTable(pd.DataFrame({"file": [path.name for path in paths]}), images=paths, image_size=size)
+
+
+def _open(folder: Path, device: str) -> AttentionClassifier:
+    from visus.engine import Run
+    from visus.methods.attention.estimator import AttentionClassifier
+
+    inside = folder / "model"
+    made = AttentionClassifier.load(inside if inside.is_dir() else folder)
+    made.model_.to(Run(device=device, progress=False).device)
+    return made
+
+
+VERBS: dict[str, Callable[..., Any]] = {
+    "fit": fit,
+    "predict": predict,
+    "evaluate": evaluate,
+    "example": example,
+    "cost": cost,
+    "replace": replace,
+}
