@@ -29,6 +29,11 @@ VERBS = {
         "visus.cli.digest", "digest", "a digest page in, the same page with measured evidence out"
     ),
     "reproduce": Verb("visus.cli.reproduce", "reproduce", "measure the claims of one paper"),
+    "serve": Verb(
+        "visus.serve.command",
+        "serve",
+        "a web app on this machine: papers, reports, predictions with your models",
+    ),
     "doctor": Verb(
         "visus.cli.doctor", "doctor", "this machine: Python, torch, device, extras, disk, weights"
     ),

@@ -51,7 +51,10 @@ def fit(
     config = override(AttentionClassifier.preset(preset), set or [])
     columns = {"text": text_column, "image": image_column, "label": label_column}
     source = read_data(data, part="train", image_size=config.image_size, columns=columns)
-    made = AttentionClassifier(config).fit(source, Run(out, seed=seed, device=device))
+    run = Run(out, seed=seed, device=device)
+    made = AttentionClassifier(config).fit(source, run)
+    if not run.is_main:
+        return
     made.save(out / "model")
     count = sum(p.numel() for p in made.model_.parameters())
     print(f"learned {len(made.classes_)} classes from {len(source)} items with {count:,} parameters")
