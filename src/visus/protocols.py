@@ -92,7 +92,16 @@ class Run(Protocol):
 
     folder: Path
     seed: int
-    device: torch.device
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors of this run live."""
+        ...
+
+    @property
+    def is_main(self) -> bool:
+        """True on the one process that writes files and prints."""
+        ...
 
     def bind(self, settings: Mapping[str, Any]) -> None:
         """Tie the folder to these settings; a folder tied to other settings is refused."""

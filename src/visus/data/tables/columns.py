@@ -74,7 +74,7 @@ def infer_columns(
         if name in declared:
             kinds[name] = declared[name]
             continue
-        kinds[name], reason = _guess(name, frame[name])
+        kinds[name], reason = _guess(name, frame.loc[:, name])
         if reason:
             ignored.append(f"{name} ({reason})")
     if ignored:

@@ -52,8 +52,8 @@ class Imputer:
             max_iter=self.max_iter,
             initial_strategy="median",
             random_state=0,
-            min_value=self.low_,
-            max_value=self.high_,
+            min_value=self.low_,  # pyright: ignore[reportArgumentType] - one bound per column
+            max_value=self.high_,  # pyright: ignore[reportArgumentType]
         )
         with warnings.catch_warnings():
             # Not settling after 200 rounds leaves usable values; the number of rounds kept is the number

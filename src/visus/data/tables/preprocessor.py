@@ -85,7 +85,9 @@ class TablePreprocessor:
             name: kind for name, kind in declared.items() if kind != "ignore"
         }
         _require(table, self.kinds_)
-        self.fitted_ = {name: _fit_column(name, kind, table[name]) for name, kind in self.kinds_.items()}
+        self.fitted_ = {
+            name: _fit_column(name, kind, table.loc[:, name]) for name, kind in self.kinds_.items()
+        }
         values = self._values(table)
         low, high = self._bounds(values)
         self.imputer_ = Imputer(self.imputer, max_iter=self.max_iter).fit(values, (low, high))
@@ -157,7 +159,7 @@ class TablePreprocessor:
 
     def _values(self, frame: pd.DataFrame) -> np.ndarray:
         """(n, m) float64 before imputation: scaled numbers with NaN, 0/1 columns."""
-        blocks = [self._encode(frame[name], kept) for name, kept in self.fitted_.items()]
+        blocks = [self._encode(frame.loc[:, name], kept) for name, kept in self.fitted_.items()]
         return np.column_stack(blocks) if blocks else np.zeros((len(frame), 0))
 
     def _encode(self, column: pd.Series, kept: dict[str, Any]) -> np.ndarray:

