@@ -3,56 +3,42 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from specimen import Specimen, specimen  # noqa: E402
-from watched import WatchedRun  # noqa: E402
+from method import Fitted, Method, by_slug
 
-from visus import catalogue  # noqa: E402
-from visus.records import override  # noqa: E402
+from visus import catalogue
 
 SLUGS = [card.slug for card in catalogue.works()]
 
 
-@pytest.fixture(params=SLUGS, scope="module")
+@pytest.fixture(params=SLUGS, scope="package")
 def slug(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(scope="module")
-def estimator(slug: str) -> Any:
-    """The estimator class."""
-    return catalogue.get(slug).load()
+@pytest.fixture(scope="package")
+def method(slug: str) -> Method:
+    return by_slug(slug)
 
 
-@pytest.fixture(scope="module")
-def facts(slug: str) -> Specimen:
-    return specimen(slug)
-
-
-@pytest.fixture(scope="module")
-def fit(estimator: Any, facts: Specimen) -> Callable[..., Any]:
-    """Fit on the embedded data: `fit(folder, seed=0, settings=(...), source=None, run=None)`."""
-
-    def make(
-        folder: Path, *, seed: int = 0, settings: Any = (), source: Any = None, run: WatchedRun | None = None
-    ) -> Any:
-        torch.set_num_threads(1)
-        config = override(estimator.preset("smoke"), [*facts.micro, *settings])
-        run = run or WatchedRun(folder, seed=seed)
-        return estimator(config).fit(source if source is not None else estimator.example("train"), run)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def fitted(fit: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture(scope="package")
+def fitted(method: Method, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     """One micro fit shared by the checks that only look."""
-    return fit(tmp_path_factory.mktemp("fitted"))
+    return method.fit(tmp_path_factory.mktemp("fitted"))
+
+
+@pytest.fixture(scope="package")
+def odd(method: Method, tmp_path_factory: pytest.TempPathFactory) -> Sequence[tuple[Any, Fitted]]:
+    """The sources of odd sizes, each with a micro fit."""
+    folder = tmp_path_factory.mktemp("odd")
+    return [
+        (source, method.fit(folder / str(i), *settings, source=source))
+        for i, (source, settings) in enumerate(method.facts.odd())
+    ]

@@ -124,6 +124,10 @@ class TorchEstimator(BaseEstimator):
             raise InputError(
                 "is not a folder with a saved model", file=folder, remedy="give the folder that fit wrote"
             )
+        if not (folder / "config.json").exists():
+            raise InputError(
+                "does not exist", file=folder / "config.json", remedy="give the folder that fit wrote"
+            )
         record = read_json(folder / "config.json")
         if not isinstance(record, dict) or record.get("estimator") != cls.__name__:
             found = record.get("estimator") if isinstance(record, dict) else None
