@@ -26,7 +26,6 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from timing import measure, provenance
-
 from visus.nn.hyper import HyperConv2d, HyperConv3d, HyperLinear
 
 OTHERS = ("loop", "functional")

@@ -60,7 +60,9 @@ def test_the_neighbor_s_image_is_not_convolved(case):
 @pytest.mark.parametrize("case", LAYERS, ids=str)
 def test_ways_agree_through_the_generator(case):
     """Gradients with respect to the image, the condition and the generators, in float64."""
-    impls = ["grouped", "vmap", "loop", "factored", "auto", "rule"] + (["einsum"] if case == "linear" or case[1] == 1 else [])
+    impls = ["grouped", "vmap", "loop", "factored", "auto", "rule"] + (
+        ["einsum"] if case == "linear" or case[1] == 1 else []
+    )
     reference = None
     for impl in impls:
         layer, shape = make(case, impl=impl)

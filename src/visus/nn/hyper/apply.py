@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +65,7 @@ def conv_each(
     """
     _check(impl, x, weight)
     dims = x.ndim - 2
-    settings = (
+    settings: tuple[Any, ...] = (
         _tuple(stride, dims),
         padding if isinstance(padding, str) else _tuple(padding, dims),
         _tuple(dilation, dims),

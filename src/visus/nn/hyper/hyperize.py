@@ -32,7 +32,8 @@ class _Inject:
         self.channel, self.name = channel, name
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(args) > 1 and args[1] is not None:
+        x, *more = args
+        if more and more[0] is not None:
             return args
         cond = _conditions.get({}).get(self.channel)
         if cond is None:
@@ -41,7 +42,7 @@ class _Inject:
                 field=self.name,
                 remedy="call the wrapped network as model(x, cond=...), or run inside model.condition(cond)",
             )
-        return args[0], cond
+        return x, cond
 
 
 class Hyperized(nn.Module):
