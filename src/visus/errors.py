@@ -21,8 +21,8 @@ class InputError(VisusError, ValueError):
     field : the column, key, line or argument it was found in, if any.
     remedy : what to do about it.
 
-    >>> print(InputError("is not a number", file="t.csv", field="age, line 3", remedy="write a number or leave it empty"))
-    t.csv: age, line 3: is not a number. What to do: write a number or leave it empty.
+    >>> print(InputError("is not a number", file="t.csv", field="age, line 3", remedy="leave it empty"))
+    t.csv: age, line 3: is not a number. What to do: leave it empty.
     """
 
     exit_code = 2
