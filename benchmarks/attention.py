@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from timing import measure, provenance, ratio, summary
 from visus.nn.attention import KINDS, build_attention, cost, super_limits
 

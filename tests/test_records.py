@@ -9,7 +9,7 @@ from dataclasses import FrozenInstanceError
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visus.errors import InputError
@@ -45,6 +45,7 @@ class Outer:
 text = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=8)
 
 
+@settings(deadline=None)  # the first example builds the reader, which a busy machine does slowly
 @given(
     st.builds(
         Outer,
@@ -166,6 +167,35 @@ def test_failed_writing_keeps_the_old_file(tmp_path, monkeypatch, operation):
             write_json(file, {"new": 2})
     assert read_json(file) == {"old": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"], "a draft is left"
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"out: is a folder\. What to do: name a file"):
+        write_atomically(tmp_path / "out", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="lies below a file"):
+        write_atomically(tmp_path / "file" / "a.json", "text")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_place_that_may_not_be_written(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("visus.records.tempfile.mkstemp", refuse)
+    with pytest.raises(InputError, match=r"a\.json: may not be written"):
+        write_atomically(tmp_path / "a.json", "text")
+
+
+def test_a_wrong_word_tells_the_allowed_ones():
+    with pytest.raises(InputError) as caught:
+        override(Outer(), ["fusion=flim"])
+    assert caught.value.remedy == "allowed: 'film' or 'concat'"
+    with pytest.raises(InputError) as caught:
+        override(Outer(), ["epochs=many"])
+    assert caught.value.remedy == "known fields: epochs, rate, fusion, names, inner"
 
 
 def test_what_json_lacks_is_refused_before_writing(tmp_path):

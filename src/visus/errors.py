@@ -40,7 +40,8 @@ class InputError(VisusError, ValueError):
         text = f"{where}: {problem}" if where else problem
         text = text.rstrip(".") + "."
         if remedy:
-            text += f" What to do: {remedy.rstrip('.')}."
+            remedy = remedy.rstrip(".")
+            text += f" What to do: {remedy}{'' if remedy.endswith('?') else '.'}"
         super().__init__(text)
 
     def __reduce__(self):  # keyword-only arguments do not survive the default pickling between processes

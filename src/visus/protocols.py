@@ -272,3 +272,5 @@ class PaperEvidence:
     failures: dict[str, str] = field(default_factory=dict)
     """Trial name -> traceback of a trial that crashed."""
     seconds: float = 0.0
+    experiments: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Experiment name -> its `title`, `title_zh` and `budget`."""

@@ -48,7 +48,10 @@ def from_plain(cls: type[R], plain: Any, *, file: str | Path | None = None) -> R
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or None
         remedy = "see the configuration's fields with `visus show`"
-        if dataclasses.is_dataclass(cls):
+        context = first.get("ctx", {})
+        if first["type"] == "literal_error" and "expected" in context:
+            remedy = f"allowed: {context['expected']}"
+        elif dataclasses.is_dataclass(cls):
             remedy = "known fields: " + ", ".join(f.name for f in dataclasses.fields(cls))
         raise InputError(first["msg"], file=file, field=field, remedy=remedy) from None
 
@@ -119,13 +122,32 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new one and nothing between."""
+    """Write a file so that a reader, or a crash, sees the old content or the new one and nothing between.
+
+    Raises
+    ------
+    InputError : the path is a folder, lies below a file, or may not be written.
+    """
     path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError
+        _replace(path, content.encode() if isinstance(content, str) else content)
+    except IsADirectoryError:
+        raise InputError("is a folder", file=path, remedy="name a file") from None
+    except (FileExistsError, NotADirectoryError):
+        raise InputError("lies below a file", file=path, remedy="name a file in a folder") from None
+    except PermissionError:
+        problem = "may not be written (permission denied)"
+        raise InputError(problem, file=path, remedy="name a file in a folder of yours") from None
+
+
+def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(name, 0o644)

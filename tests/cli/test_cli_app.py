@@ -194,6 +194,10 @@ def verbs(monkeypatch):
             "key": KeyboardInterrupt(),
             "exit": SystemExit("words"),
             "bug": ZeroDivisionError("a bug"),
+            "file": PermissionError(13, "Permission denied", "t.csv"),
+            "folder": IsADirectoryError(21, "Is a directory", "out"),
+            "space": OSError(28, "No space left on device"),
+            "os": OSError("a bug of another kind"),
         }[kind]
 
     package = types.ModuleType("visus.methods.attention")
@@ -235,6 +239,9 @@ def test_an_unknown_verb_of_a_method(verbs, capsys):
         ("stop", 130, "error: stopped at step 3\n"),
         ("key", 130, "error: stopped\n"),
         ("exit", 1, ""),
+        ("file", 1, "error: t.csv: Permission denied\n"),
+        ("folder", 1, "error: out: Is a directory\n"),
+        ("space", 1, "error: No space left on device\n"),
     ],
 )
 def test_errors_become_a_line_and_a_code(verbs, capsys, kind, code, message):
@@ -248,11 +255,15 @@ def test_the_traceback_can_be_asked_for(verbs, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert shown.startswith("Traceback")
     assert "in fail" in shown
+    assert main(["attention", "fail", "--kind", "file"]) == 1
+    assert "in fail" in capsys.readouterr().err
 
 
 def test_a_bug_is_not_hidden(verbs):
     with pytest.raises(ZeroDivisionError):
         main(["attention", "fail", "--kind", "bug"])
+    with pytest.raises(OSError, match="a bug of another kind"):
+        main(["attention", "fail", "--kind", "os"])
 
 
 def test_a_reader_that_goes_away_is_no_error():

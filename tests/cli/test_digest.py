@@ -255,6 +255,22 @@ def test_figures_of_the_method_are_in_all_outputs(toy, page, tmp_path, monkeypat
     assert len(json.loads((tmp_path / "out" / "evidence.json").read_text())["papers"][0]["claims"]) == 5
 
 
+def test_a_device_that_is_none_is_refused_first(toy, page, tmp_path):
+    with pytest.raises(InputError, match="'gpu' is not a device"):
+        digest(page, preset="smoke", out=tmp_path / "out", device="gpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_the_preset_leaves_out_is_counted_apart(toy, page, tmp_path, capsys):
+    out = tmp_path / "out"
+    digest(page, preset="demo", out=out, workers=2, device="cpu")
+    assert capsys.readouterr().out.count("，1 条在此预设下未测\n") == 1
+    assert " · 1 条在此预设下未测](report.html#toy)" in (out / "evidence.md").read_text(encoding="utf-8")
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "预算：none" in report
+    assert "1 条在此预设下未测" in report
+
+
 def test_help_and_import_are_light():
     code = (
         "import sys, visus.cli.digest, visus.report.page, visus.report.words\n"

@@ -13,6 +13,7 @@ import pytest
 
 from visus import study
 from visus.cli import reproduce as module
+from visus.cli.device import check_device
 from visus.cli.reproduce import reproduce
 from visus.errors import InputError
 
@@ -63,7 +64,7 @@ def test_measures_prints_and_writes(toy, tmp_path, capsys, monkeypatch):
     assert verdict == "holds"
     assert lines[2][3].startswith("fails")
     assert "The toy may be broken." in lines[2][3]
-    assert "2 hold, 1 fail, 1 undecided" in printed
+    assert "2 hold, 1 fails, 1 undecided. Evidence" in printed
     assert "evidence.json" in printed
 
 
@@ -80,7 +81,29 @@ def test_other_experiments_evidence_is_kept_in_the_same_preset(toy, tmp_path, ca
     )
     document = json.loads((tmp_path / "evidence.json").read_text())
     assert [row["id"] for row in document["papers"][0]["claims"]] == ["half", "worse"]
-    assert "1 hold, 1 fail, 0 undecided" in capsys.readouterr().out
+    assert "1 holds, 1 fails, 0 undecided" in capsys.readouterr().out
+
+
+def test_what_the_preset_leaves_out_is_counted_apart(toy, tmp_path, capsys):
+    only = ["count", "clock"]
+    assert reproduce("toy", preset="demo", out=tmp_path, experiments=only, device="cpu") == 0
+    printed = capsys.readouterr().out
+    assert "1 holds, 0 fail, 0 undecided, 1 not measured in this preset. Evidence" in printed
+    rows = [line.split("\t") for line in printed.splitlines() if "\t" in line]
+    assert rows[1][3] == "holds; Note: The toy may be broken."  # exact
+    assert rows[2][3].startswith("not measured; not measured in preset demo; Note: The toy")
+    document = json.loads((tmp_path / "evidence.json").read_text())
+    assert document["papers"][0]["claims"][1]["verdict"] == "undecided"
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused_first(toy, tmp_path, device):
+    with pytest.raises(InputError, match="device"):
+        reproduce("toy", preset="smoke", out=tmp_path / "out", device=device)
+    assert not (tmp_path / "out").exists()
+    check_device("cuda:99", backend="ray")
+    with pytest.raises(InputError, match="not a device"):
+        check_device("gpu", backend="ray")
 
 
 def test_crashes_are_printed_and_make_the_exit_code(toy, tmp_path, capsys):

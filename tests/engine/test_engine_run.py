@@ -101,6 +101,13 @@ def test_device_that_is_not_there():
         Run(device="cuda:99").accelerator  # noqa: B018
 
 
+@pytest.mark.parametrize("length", [{"epochs": 0}, {"steps": 0}, {"epochs": -1}, {"steps": -3}])
+def test_phase_without_a_length(tmp_path, length):
+    with pytest.raises(InputError, match="phase train: epochs and steps must be at least 1"):
+        quiet(tmp_path).train(Toy(), source(), [Phase(**length)])
+    assert not content(tmp_path)
+
+
 def test_precision_that_is_none():
     with pytest.raises(InputError, match="no, bf16 or fp16"):
         quiet(precision="fp8").accelerator  # noqa: B018

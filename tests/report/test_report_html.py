@@ -239,10 +239,12 @@ def test_every_seed_effect_and_reason_is_there():
     for article, evidence in zip(articles, paper.claims, strict=True):
         shown = Tree(article).text
         assert evidence.why in shown
-        assert (evidence.claim.caveat in shown) == (evidence.verdict != "holds")
+        assert (evidence.claim.caveat in shown) == (evidence.verdict != "holds" or evidence.claim.exact)
         assert evidence.claim.statement in shown
     assert "a control or finding of this project" in Tree(articles[1]).text
     assert "exact, decided without seeds" in Tree(articles[3]).text
+    assert re.search("Note: +Few tokens", Tree(articles[3]).text)
+    assert "Budget" not in text
 
 
 def test_figures_are_images_that_run_nothing():
@@ -272,14 +274,28 @@ def test_a_page_without_any_measurement():
     assert "no claim is measured under this preset" in Tree(made(empty)).text
 
 
-def test_a_claim_left_out_of_the_preset_has_no_plot_and_no_excuse():
+def test_the_budget_stands_beside_every_claim():
+    facts = {"title": "Digits", "title_zh": "数字", "budget": "5 epochs, <same> data"}
+    paper = replace(examples.hyperfusion(), experiments={"digits": facts})
+    for lang, said in (("en", "Experiment: Digits; Budget: "), ("zh", "实验：数字；预算：")):
+        assert Tree(made(paper, lang=lang)).text.count(said + facts["budget"]) == len(paper.claims)
+
+
+def test_a_claim_left_out_of_the_preset_has_no_plot_and_a_note():
     left_out = replace(examples.one_seed(), arms={}, effect=None, why="not measured in preset smoke")
     paper = replace(examples.hyperfusion(), claims=[examples.holds(), left_out])
     first, second = re.findall(r"<article.*?</article>", made(paper), re.DOTALL)
     assert "<svg" in first
     assert "<svg" not in second
     assert "not measured in preset smoke" in second
-    assert left_out.claim.caveat not in second
+    assert "Note" in second
+    assert left_out.claim.caveat in second
+    assert "– not measured" in Tree(second).text
+    text = Tree(made(paper)).text
+    assert "1 holds · 0 fail · 0 undecided · 1 not measured in this preset" in text
+    assert "1 条在此预设下未测" in Tree(made(paper, lang="zh")).text
+    assert "? undecided – not measured" in text
+    assert "? undecided – not measured" not in Tree(made()).text
 
 
 def test_anchors():

@@ -184,11 +184,27 @@ def test_json_round_trip(paper):
         figures=[Figure(name="f", svg="<svg/>", caption="a", caption_zh="图")],
         failures={"e/a/0": "Traceback\n"},
         seconds=1.5,
+        experiments={"score": {"title": "t", "title_zh": "题", "budget": "10 steps"}},
     )
     document = json.loads(json.dumps(to_json([paper, pictured], preset="smoke", device="cpu")))
     first, second = from_json(document)
     assert same(first, paper)
     assert same(second, pictured)
+
+
+def test_budgets_are_carried_along(paper, out):
+    assert paper.experiments["score"] == {"title": "score", "title_zh": "score", "budget": "none"}
+    assert list(paper.experiments) == ["score", "count", "clock"]
+    document = plain(paper)
+    rows = document["papers"][0]["claims"]
+    assert {(row["experiment"], row["budget"]) for row in rows} == {
+        ("score", "none"),
+        ("count", "none"),
+        ("clock", "none"),
+    }
+    part = plain(study(Toy, out, experiments=["count"]))
+    merged = merge(document, part)
+    assert set(merged["papers"][0]["experiments"]) == {"score", "count", "clock"}
 
 
 def test_a_document_with_the_agreed_keys_alone_is_read():

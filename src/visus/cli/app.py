@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -40,8 +41,11 @@ VERBS = {
 }
 
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code (0 done, 2 wrong input, 130 stopped by the user)."""
+    """Run the command and return its exit code (0 done, 1 failed, 2 wrong input, 130 stopped)."""
     words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -64,6 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             _complain(str(error))
         return error.exit_code
+    except OSError as error:
+        if error.filename is None and error.errno not in _NO_SPACE:
+            raise  # no file of the person's: a bug
+        if os.environ.get("VISUS_TRACEBACK") == "1":
+            traceback.print_exc()
+        else:
+            where = "" if error.filename is None else f"{error.filename}: "
+            _complain(f"{where}{error.strerror or type(error).__name__}")
+        return 1
 
 
 def _dispatch(words: list[str]) -> int:

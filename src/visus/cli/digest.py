@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from visus.catalogue import Card, cards, find, get
+from visus.cli.device import check_device
 from visus.cli.terminal import console, heading, table
 from visus.errors import InputError, MissingExtra
 from visus.protocols import PaperEvidence, Preset
@@ -60,6 +61,7 @@ def digest(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError("is a file", field=f"--out {out}", remedy="give a folder")
+    check_device(device, backend=backend)
     source = page_of(cards(), lang or "en") if page is None else read(page)
     language = lang or source.lang
     study = _Study(
@@ -184,7 +186,7 @@ def _write(source: Page, study: _Study, *, lang: str, command: str) -> None:
 
 
 def _tell(study: _Study, lang: str) -> None:
-    from visus.report.reading import counts, read
+    from visus.report.reading import read, tally
     from visus.report.words import words
 
     if not study.papers:
@@ -203,8 +205,7 @@ def _tell(study: _Study, lang: str) -> None:
         table(
             (said["paper"], said["verdict"], said["effect"], said["interval"], said["claim"]), rows, spare=3
         )
-        found = counts(study.papers)
-        print(f"\n{found['holds']} hold, {found['fails']} fail, {found['undecided']} undecided")
+        print("\n" + said["comma"].join(tally(study.papers, lang)))
     crashed = [f"{paper.slug}/{name}" for paper in study.papers for name in paper.failures]
     if crashed:
         _warn(f"{len(crashed)} trials crashed (tracebacks in the report): {', '.join(crashed)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from visus.catalogue import find, get
+from visus.cli.device import check_device
 from visus.cli.terminal import console, heading
 from visus.protocols import Evidence, PaperEvidence
 from visus.records import read_json, write_json
@@ -50,6 +50,7 @@ def reproduce(
     """
     from visus.study import from_json, measure, merge, to_json
 
+    check_device(device, backend=backend)
     card = find(slug) or get(slug)
     provable = card.load()
     out = Path("runs") / card.slug if out is None else Path(out)
@@ -76,7 +77,7 @@ def reproduce(
     heading(f"{card.title} ({card.url})")
     show(whole)
     _failures(paper)
-    console().print(f"\n{_summary(whole.claims)}. Evidence: {escape(str(file))}", soft_wrap=True)
+    console().print(f"\n{_summary(whole)}. Evidence: {escape(str(file))}", soft_wrap=True)
     return 1 if paper.failures else 0
 
 
@@ -108,7 +109,8 @@ def _row(evidence: Evidence) -> tuple[str, str, str, str]:
         for arm in reading.arms
     ]
     effect = reading.effect if evidence.interval is None else f"{reading.effect} {reading.interval}"
-    verdict = "\n".join(text for text in (reading.verdict_word, reading.why, reading.caveat) if text)
+    caveat = f"{reading.caveat_word}: {reading.caveat}" if reading.caveat else ""
+    verdict = "\n".join(text for text in (reading.verdict_word, reading.why, caveat) if text)
     return f"{reading.statement}\n({reading.condition})", "\n".join(lines), effect, verdict
 
 
@@ -119,9 +121,10 @@ def _failures(paper: PaperEvidence) -> None:
         console().print(escape(text.rstrip()), soft_wrap=True)
 
 
-def _summary(claims: Sequence[Evidence]) -> str:
-    counts = {word: sum(evidence.verdict == word for evidence in claims) for word in _COLORS}
-    return f"{counts['holds']} hold, {counts['fails']} fail, {counts['undecided']} undecided"
+def _summary(paper: PaperEvidence) -> str:
+    from visus.report.reading import tally
+
+    return ", ".join(tally([paper], "en"))
 
 
 def _before(file: Path, preset: str) -> dict[str, Any] | None:

@@ -81,7 +81,8 @@ def validate_phases(source: Source, phases: Sequence[Phase], check: Callable[[],
 
     Raises
     ------
-    InputError : no items, no phases, two of one name, a phase without a length, or one that monitors nothing.
+    InputError : no items, no phases, two of one name, a phase without a length of at least 1, or one that
+        monitors nothing.
     """
     if len(source) == 0:
         raise InputError("is empty", field="training set", remedy="give at least one item")
@@ -95,6 +96,8 @@ def validate_phases(source: Source, phases: Sequence[Phase], check: Callable[[],
         where = f"phase {phase.name}"
         if (phase.epochs is None) == (phase.steps is None):
             raise InputError("needs either epochs or steps", field=where)
+        if any(length is not None and length < 1 for length in (phase.epochs, phase.steps)):
+            raise InputError("epochs and steps must be at least 1", field=where)
         if min(phase.batch_size, phase.accumulate, phase.check_every) < 1:
             raise InputError("batch_size, accumulate and check_every must be at least 1", field=where)
         if phase.monitor is not None and check is None:

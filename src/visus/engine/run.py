@@ -75,7 +75,7 @@ class Run:
     @property
     def accelerator(self) -> Accelerator:
         """Accelerate's view of device, precision and processes."""
-        cpu = _use_cpu(self._asked_device)
+        cpu = uses_cpu(self._asked_device)
         if self._accelerator is None or not _is_current(self.precision, cpu):
             self._accelerator = _accelerator(self.precision, cpu)
         if self._asked_device.startswith("cuda:"):
@@ -167,7 +167,7 @@ def _changed(before: Any, now: Any, name: str = "") -> list[str]:
     return [] if before == now else [name.strip(".")]
 
 
-def _use_cpu(device: str) -> bool:
+def uses_cpu(device: str) -> bool:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise InputError(f"{device!r} is not a device", field="device", remedy="auto, cpu, cuda or cuda:<n>")
     if device.startswith("cuda") and int(device[5:] or 0) >= torch.cuda.device_count():

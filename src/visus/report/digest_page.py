@@ -139,7 +139,9 @@ def _claim(slug: str, evidence: Evidence, reading: Reading, lang: str) -> str:
         plain(reading.statement),
         _sentence(table["semicolon"].join(fact for fact in facts if fact), table),
         _sentence(table["why"] + table["colon"] + plain(reading.why), table) if reading.why else "",
-        _sentence(table["caveat"] + table["colon"] + plain(reading.caveat), table) if reading.caveat else "",
+        _sentence(reading.caveat_word + table["colon"] + plain(reading.caveat), table)
+        if reading.caveat
+        else "",
         f"[{table['plot']}]({FIGURES}/{claim_file(slug, evidence)})" if measured(evidence) else "",
     ]
     said = " ".join(sentence for sentence in sentences if sentence)

@@ -12,7 +12,7 @@ from visus.catalogue import Card
 from visus.protocols import Figure, PaperEvidence
 from visus.report import plots
 from visus.report.listing import Context, Listed, file_name
-from visus.report.reading import VERDICTS, counts, measured, read
+from visus.report.reading import OUTCOMES, VERDICTS, counts, measured, read, tally
 from visus.report.words import MARKS, counted, words
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def report(listed: Sequence[Listed], context: Context, *, lang: str = "en", titl
     sections = {paper.slug: (paper.card, paper.evidence) for paper in listed if paper.card and paper.evidence}
     evidence = [found for _, found in sections.values()]
     any_claim = any(paper.claims for paper in evidence)
+    total = counts(evidence)
     drawn = plots.overview(evidence, name="overview", lang=lang) if any_claim else ""
     return (
         _environment()
@@ -50,8 +51,8 @@ def report(listed: Sequence[Listed], context: Context, *, lang: str = "en", titl
             title=title or table["title"],
             context=context,
             rows=[_row(paper, lang) for paper in listed],
-            total=counts(evidence),
-            verdicts=VERDICTS,
+            total=total,
+            verdicts=[each for each in OUTCOMES if each in VERDICTS or total[each]],
             marks=MARKS,
             overview=drawn,
             papers=[_section(card, found, lang) for card, found in sections.values()],
@@ -86,8 +87,11 @@ def _section(card: Card, evidence: PaperEvidence, lang: str) -> dict[str, Any]:
     chosen = "zh" if lang == "zh" else "en"
     claims = []
     for place, found in enumerate(evidence.claims):
+        experiment = evidence.experiments.get(found.claim.experiment, {})
         claims.append(
             {
+                "experiment": experiment.get("title_zh" if chosen == "zh" else "title", ""),
+                "budget": experiment.get("budget", ""),
                 "anchor": anchor(evidence.slug, found.claim.id),
                 "reading": read(found, lang),
                 "plot": plots.strip(found, name=f"{anchor(evidence.slug)}-{place}", lang=lang)
@@ -106,7 +110,7 @@ def _section(card: Card, evidence: PaperEvidence, lang: str) -> dict[str, Any]:
         "year": card.year,
         "task": card.text("task", chosen),
         "summary": card.text("summary", chosen),
-        "counts": [counted(lang, f"count_{v}", n) for v, n in counts([evidence]).items()],
+        "counts": tally([evidence], lang),
         "claims": claims,
         "figures": [_figure(figure, lang) for figure in evidence.figures],
         "failures": evidence.failures,

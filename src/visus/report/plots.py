@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from visus.protocols import Evidence, PaperEvidence
 from visus.report import format as text
-from visus.report.reading import VERDICTS, Reading, finite, neutral, pairs, per_seed, read
+from visus.report.reading import OUTCOMES, Reading, finite, neutral, outcome, pairs, per_seed, read, tally
 from visus.report.svg import INK, tidy
-from visus.report.words import MARKS, counted, words
+from visus.report.words import MARKS, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +38,7 @@ _SQUARES = {
     "holds": "#00714f",
     "fails": "#b04400",
     "undecided": "#7a5800",
+    "not_measured": "#5c6470",
 }  # carry white text in both schemes
 _LOOK = {
     "candidate": (BLUE, "o"),
@@ -92,8 +93,8 @@ def overview(papers: Sequence[PaperEvidence], *, name: str, lang: str = "en") ->
     lines: list[tuple[str, list[str]]] = []
     sentences = []
     for paper in papers:
-        verdicts = sorted((evidence.verdict for evidence in paper.claims), key=VERDICTS.index)
-        said = words(lang)["comma"].join(counted(lang, f"count_{v}", verdicts.count(v)) for v in VERDICTS)
+        verdicts = sorted(map(outcome, paper.claims), key=OUTCOMES.index)
+        said = words(lang)["comma"].join(tally([paper], lang))
         sentences.append(paper.slug + words(lang)["colon"] + said)
         chunks = [verdicts[i : i + 12] for i in range(0, len(verdicts), 12)] or [[]]
         lines += [(paper.slug if i == 0 else "", chunk) for i, chunk in enumerate(chunks)]

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from visus.protocols import Claim, Evidence, PaperEvidence
 from visus.report import format as text
-from visus.report.words import MARKS, words
+from visus.report.words import MARKS, counted, explanation, words
 
 VERDICTS = ("holds", "fails", "undecided")
+OUTCOMES = (*VERDICTS, "not_measured")
+"""What a person is told of a claim: its verdict, or that the preset leaves it out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,9 @@ class Reading:
     condition: str
     why: str
     caveat: str
-    """What would explain a failure; empty when the claim holds or was not measured at all."""
+    """What would explain a failure, or a note on an exact claim or one that the preset leaves out."""
+    caveat_word: str
+    """What stands before the caveat."""
     arms: tuple[Arm, ...]
     seeds: int
     """The largest number of seeds of any arm, with a value or not."""
@@ -105,15 +109,16 @@ def read(evidence: Evidence, lang: str) -> Reading:
         statement=(claim.statement_zh if chinese else claim.statement) or claim.statement,
         origin=table[f"origin_{claim.origin}"],
         verdict=evidence.verdict,
-        verdict_word=table[evidence.verdict],
-        mark=MARKS[evidence.verdict],
+        verdict_word=table[outcome(evidence)],
+        mark=MARKS[outcome(evidence)],
         formula=f"{claim.candidate} {sign} {claim.reference}",
         effect=text.number(evidence.effect, effect_places, signed=not ratio),
         interval=text.span(evidence.interval, effect_places, signed=not ratio),
         smallest=_smallest(claim),
         condition=_condition(claim, sign),
-        why=evidence.why,
+        why=explanation(evidence.why, lang),
         caveat=_caveat(evidence, chinese),
+        caveat_word=table["note" if _is_note(evidence) else "caveat"],
         arms=tuple(_arm(claim, name, values, places, table) for name, values in evidence.arms.items()),
         seeds=max((len(values) for values in evidence.arms.values()), default=0),
         paired=len(pairs(evidence)),
@@ -126,8 +131,17 @@ def measured(evidence: Evidence) -> bool:
     return any(finite(values) for values in evidence.arms.values())
 
 
+def outcome(evidence: Evidence) -> str:
+    """The verdict; `not_measured` for a claim that the preset leaves out, whose verdict is `undecided`."""
+    return evidence.verdict if evidence.arms else "not_measured"
+
+
+def _is_note(evidence: Evidence) -> bool:
+    return outcome(evidence) == "not_measured" or (evidence.claim.exact and evidence.verdict == "holds")
+
+
 def _caveat(evidence: Evidence, chinese: bool) -> str:
-    if evidence.verdict == "holds" or not measured(evidence):
+    if not _is_note(evidence) and (evidence.verdict == "holds" or not measured(evidence)):
         return ""
     return (evidence.claim.caveat_zh if chinese else "") or evidence.claim.caveat
 
@@ -171,6 +185,12 @@ def _condition(claim: Claim, sign: str) -> str:
 
 
 def counts(papers: Sequence[PaperEvidence]) -> dict[str, int]:
-    """How many claims hold, fail and are undecided, over some papers."""
-    found = [evidence.verdict for paper in papers for evidence in paper.claims]
-    return {verdict: found.count(verdict) for verdict in VERDICTS}
+    """How many claims hold, fail, are undecided and are left out of the preset, over some papers."""
+    found = [outcome(evidence) for paper in papers for evidence in paper.claims]
+    return {each: found.count(each) for each in OUTCOMES}
+
+
+def tally(papers: Sequence[PaperEvidence], lang: str) -> list[str]:
+    """The counts in words; what the preset leaves out only where there is such a claim."""
+    found = counts(papers).items()
+    return [counted(lang, f"count_{each}", n) for each, n in found if n or each in VERDICTS]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from visus.errors import InputError
 
 _ENGLISH = {
@@ -10,7 +12,7 @@ _ENGLISH = {
     "contents": "Contents",
     "overview": "Verdicts",
     "overview_alt": "One square per claim. {rows}.",
-    "overview_caption": "One square per claim: ✓ holds, ✗ fails, ? undecided.",
+    "overview_caption": "One square per claim: ✓ holds, ✗ fails, ? undecided, – not measured in this preset.",
     "paper": "Paper",
     "papers": "Papers",
     "claim": "Claim",
@@ -23,6 +25,9 @@ _ENGLISH = {
     "count_fails_1": "1 fails",
     "count_undecided": "{n} undecided",
     "count_undecided_1": "1 undecided",
+    "not_measured": "not measured",
+    "count_not_measured": "{n} not measured in this preset",
+    "count_not_measured_1": "1 not measured in this preset",
     "join": " · ",
     "total": "All",
     "verdict": "Verdict",
@@ -51,6 +56,9 @@ _ENGLISH = {
     "no_value": "no value",
     "why": "Why",
     "caveat": "What would explain a failure",
+    "note": "Note",
+    "experiment": "Experiment",
+    "budget": "Budget",
     "values": "Value of every seed",
     "seed": "Seed",
     "strip_alt": "{metric} of every seed for {arms}; effect {effect}, 95 % interval {interval}; {verdict}.",
@@ -100,7 +108,7 @@ _CHINESE = {
     "contents": "目录",
     "overview": "结论",
     "overview_alt": "每个方格是一条论断。{rows}。",
-    "overview_caption": "每个方格是一条论断：✓ 成立，✗ 不成立，? 未定。",
+    "overview_caption": "每个方格是一条论断：✓ 成立，✗ 不成立，? 未定，– 在此预设下未测。",
     "paper": "论文",
     "papers": "论文",
     "claim": "论断",
@@ -113,6 +121,9 @@ _CHINESE = {
     "count_fails_1": "1 条不成立",
     "count_undecided": "{n} 条未定",
     "count_undecided_1": "1 条未定",
+    "not_measured": "未测",
+    "count_not_measured": "{n} 条在此预设下未测",
+    "count_not_measured_1": "1 条在此预设下未测",
     "join": " · ",
     "total": "合计",
     "verdict": "结论",
@@ -141,6 +152,9 @@ _CHINESE = {
     "no_value": "无数值",
     "why": "原因",
     "caveat": "若不成立，可能的解释",
+    "note": "说明",
+    "experiment": "实验",
+    "budget": "预算",
     "values": "每个种子的数值",
     "seed": "种子",
     "strip_alt": "{arms} 每个种子的 {metric}；效应 {effect}，95 % 区间 {interval}；{verdict}。",
@@ -185,8 +199,8 @@ _CHINESE = {
 }
 
 _WORDS = {"en": _ENGLISH, "zh": _CHINESE}
-MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
-"""Verdict -> the sign that stands beside its word; a verdict is never shown by color alone."""
+MARKS = {"holds": "✓", "fails": "✗", "undecided": "?", "not_measured": "–"}
+"""Verdict (or none) -> the sign that stands beside its word; a verdict is never shown by color alone."""
 
 
 def words(lang: str) -> dict[str, str]:
@@ -208,3 +222,31 @@ def counted(lang: str, key: str, n: int) -> str:
     """
     table = words(lang)
     return table[f"{key}_1" if n == 1 else key].format(n=n)
+
+
+_WHY_ZH = (
+    (r"not measured in preset (\w+)", r"预设 \1 中未测量"),
+    (r"the interval reaches across the smallest effect", "区间跨越了有意义的最小效应"),
+    (r"(\d+) usable pairs? of seeds, an interval needs (\d+)", r"可用的种子对只有 \1 个，区间至少需要 \2 个"),
+    (
+        r"all (\d+) seeds give the same effect, so the interval has no width",
+        r"全部 \1 个种子效应相同，区间宽度为零",
+    ),
+    (r"no seed has a value in both arms", "没有任何种子在两个方案中都有数值"),
+    (r"a ratio needs positive values in both arms", "比值要求两个方案的数值均为正"),
+    (r"(\d+) of (\d+) instances contradict the claim", r"\2 个实例中有 \1 个与论断相悖"),
+)
+"""The notes with which a verdict is explained (`visus.study.verdict`), in Chinese; others stay as they are."""
+
+
+def explanation(why: str, lang: str) -> str:
+    """Why a verdict came out as it did, in the page's language where there is a translation.
+
+    >>> explanation("1 usable pair of seeds, an interval needs 3", "zh")
+    '可用的种子对只有 1 个，区间至少需要 3 个'
+    """
+    if lang != "zh":
+        return why
+    for pattern, chinese in _WHY_ZH:
+        why = re.sub(pattern, chinese, why)
+    return why.replace("; ", "；")

@@ -79,6 +79,10 @@ def measure(
         claims=[judge(claim, outcomes, arms[claim.experiment], preset=preset) for claim in claims],
         failures={outcome.name: outcome.error for outcome in outcomes if outcome.state == "failed"},
         seconds=round(sum(outcome.seconds for outcome in outcomes), 3),
+        experiments={
+            each.name: {"title": each.title, "title_zh": each.title_zh, "budget": each.budget}
+            for each in chosen
+        },
     )
 
 

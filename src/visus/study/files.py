@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -58,6 +58,7 @@ class _PaperRow:
     figures: list[_FigureRow] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    experiments: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,7 @@ def from_json(plain: Any, *, file: str | Path | None = None) -> list[PaperEviden
             figures=[Figure(**asdict(figure)) for figure in paper.figures],
             failures=paper.failures,
             seconds=paper.seconds,
+            experiments=paper.experiments,
         )
         for paper in document.papers
     ]
@@ -156,6 +158,7 @@ def _merge_paper(
         "claims": claims + list(fresh.values()),
         "figures": new.get("figures") or old.get("figures", []),
         "failures": {**failures, **new.get("failures", {})},
+        "experiments": {**old.get("experiments", {}), **new.get("experiments", {})},
     }
 
 
@@ -164,16 +167,21 @@ def _paper_row(paper: PaperEvidence) -> dict[str, Any]:
         "slug": paper.slug,
         "arxiv": paper.arxiv,
         "seconds": paper.seconds,
-        "claims": [_claim_row(evidence) for evidence in paper.claims],
+        "experiments": {name: dict(facts) for name, facts in paper.experiments.items()},
+        "claims": [
+            _claim_row(evidence, paper.experiments.get(evidence.claim.experiment, {}))
+            for evidence in paper.claims
+        ],
         "figures": [asdict(figure) for figure in paper.figures],
         "failures": dict(paper.failures),
     }
 
 
-def _claim_row(evidence: Evidence) -> dict[str, Any]:
+def _claim_row(evidence: Evidence, experiment: Mapping[str, str]) -> dict[str, Any]:
     finite = evidence.interval is not None and all(math.isfinite(bound) for bound in evidence.interval)
     return {
         **asdict(evidence.claim),
+        "budget": experiment.get("budget", ""),
         "arms": {arm: [_finite(value) for value in values] for arm, values in evidence.arms.items()},
         "effect": _finite(evidence.effect),
         "interval": list(evidence.interval) if finite and evidence.interval else None,

@@ -127,7 +127,7 @@ def run_job(job: Job) -> Outcome:
 
 def crash(job: Job, text: str, seconds: float = 0.0) -> Outcome:
     """Record that a trial failed, in `error.json` and as an outcome."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, InputError):
         write_json(job.folder / "error.json", {**_record(job, seconds), "error": text})
     return Outcome(trial=job.trial, state="failed", seconds=seconds, error=text)
 

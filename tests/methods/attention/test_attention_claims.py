@@ -10,7 +10,7 @@ import torch
 
 from visus.engine import Run
 from visus.methods.attention import AttentionClassifier
-from visus.methods.attention.claims import CLAIMS, EXPERIMENTS, digits, reviews
+from visus.methods.attention.claims import CLAIMS, EXPERIMENTS, digits, measures, reviews
 from visus.methods.attention.claims.measures import (
     ARMS,
     IMAGE_CONFIGS,
@@ -74,6 +74,37 @@ def test_parts_of_the_data_do_not_overlap():
     rows = torch.cat([train["image"], test["image"]]).flatten(1)
     assert len(torch.unique(rows, dim=0)) > 1790  # two pairs of the original pictures are nearly alike
     assert not set(reviews("train", n=300)["text"]) & set(reviews("test", n=300)["text"])
+
+
+@pytest.mark.parametrize("experiment", ["digits", "baselines"])
+def test_digits_are_measured_on_cuts_nobody_looked_at(experiment, monkeypatch):
+    seeds = []
+
+    def few(part, *, seed):
+        seeds.append(seed)
+        return digits(part, seed=seed).subset(range(40))
+
+    shuffled = []
+    monkeypatch.setattr(measures, "digits", few)
+    monkeypatch.setattr(
+        AttentionClassifier, "permuted_accuracy", lambda self, data, *, seed: shuffled.append(seed) or 0.0
+    )
+    measured(experiment, "efficient", seed=2)
+    assert seeds == [102, 102]
+    assert shuffled == [102]
+    assert set(digits("test", seed=100)["target"]) == set(digits("test")["target"])
+    assert not torch.equal(digits("test", seed=100)["image"], digits("test", seed=0)["image"])
+
+
+def test_budgets_tell_every_preset():
+    for experiment in EXPERIMENTS:
+        told = experiment.budget
+        assert "the same in every preset" in told or all(name in told for name in PRESETS), experiment.name
+    told = BY_NAME["reviews"].budget
+    for preset in PRESETS:
+        assert f"{TEXT_CONFIGS[preset].length} words" in told
+    assert "paper: as gpu" in BY_NAME["digits"].budget
+    assert IMAGE_CONFIGS["paper"] == IMAGE_CONFIGS["gpu"]
 
 
 def test_counts_are_exact():

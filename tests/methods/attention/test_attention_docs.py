@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
+import sys
 from pathlib import Path
 
 from visus.cli import main
@@ -30,3 +32,10 @@ def test_shell_snippets_run(root, tmp_path, monkeypatch, capsys):
         program, *words = shlex.split(line)
         assert program == "visus"
         assert main(words) == 0, capsys.readouterr().err
+
+
+def test_the_benchmark_can_be_imported_from_anywhere(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    names = runpy.run_path(str(root / "benchmarks" / "attention.py"), run_name="imported")
+    assert names["heads_of"](512) == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from visus.data import Subset, Tensors
 from visus.engine import Run
 from visus.errors import InputError
 from visus.methods.attention import AttentionClassifier
-from visus.methods.attention.config import SMOKE
+from visus.methods.attention.config import AT_LEAST_ONE, PRESETS, SMOKE, Kind, check
 from visus.methods.attention.estimator import scored
 from visus.methods.attention.training import cross_entropy
 
@@ -163,3 +164,40 @@ def test_shuffled_tokens_do_not_matter_to_a_set():
     source = Subset(AttentionClassifier.example("train"), range(120))
     made = AttentionClassifier(replace(SMOKE, kind="efficient")).fit(source, run())
     assert made.permuted_accuracy(source) == pytest.approx(made.evaluate(source)["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((name, 0) for name in AT_LEAST_ONE),
+        ("head", -1),
+        ("dropout", 1.0),
+        ("dropout", -0.1),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("weight_decay", -1e-4),
+        ("clip_norm", -1.0),
+        ("validation", 1.0),
+        ("num_heads", 3),
+    ],
+)
+def test_settings_out_of_bounds_are_refused_before_anything_is_written(field, value, tmp_path):
+    made = AttentionClassifier(replace(SMOKE, **{field: value}))
+    with pytest.raises(InputError) as caught:
+        made.fit(AttentionClassifier.example("train"), run(tmp_path))
+    assert caught.value.field == field
+    assert caught.value.remedy
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_heads_must_divide_the_width_whatever_the_kind(kind):
+    for heads in (0, 3):
+        with pytest.raises(InputError, match="num_heads"):
+            check(replace(SMOKE, kind=kind, num_heads=heads))
+    check(replace(SMOKE, kind=kind, head=0, dropout=0.0, weight_decay=0.0, clip_norm=0.0, validation=0.0))
+
+
+def test_presets_are_within_bounds():
+    for config in PRESETS.values():
+        check(config)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -79,6 +80,71 @@ def test_unlabeled_pictures_a_single_one_and_tables_of_paths(pictures, image_mod
         verbs.evaluate(files[0], model=image_model, device="cpu")
 
 
+def test_larger_pictures_are_told_to_be_reduced(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    write_image_folder(tmp_path / "data", rng.random((12, 1, 12, 20)).astype(np.float32), ["a", "b"] * 6)
+    settings = ["epochs=1"]
+    verbs.fit(tmp_path / "data", out=tmp_path / "run", preset="smoke", set=settings, device="cpu")
+    assert "pictures of 20x12 are reduced to 8x8; --set image_size=32 patch=4 keeps more" in (
+        capsys.readouterr().out.splitlines()
+    )
+    settings += ["image_size=20", "patch=4"]
+    verbs.fit(tmp_path / "data", out=tmp_path / "run-20", preset="smoke", set=settings, device="cpu")
+    assert "reduced" not in capsys.readouterr().out
+
+
+def test_items_of_the_training_are_recognized(pictures, image_model, tmp_path, capsys):
+    warning = "warning: these are the items the model was trained on"
+    for model in (image_model, image_model / "model"):
+        verbs.evaluate(pictures / "by-class", model=model, device="cpu")
+        assert warning in capsys.readouterr().out.splitlines()
+    source = digits("train").subset(range(80, 120))
+    write_image_folder(tmp_path / "others", source["image"].numpy(), source["target"])
+    verbs.evaluate(tmp_path / "others", model=image_model, device="cpu")
+    assert "warning" not in capsys.readouterr().out
+    shutil.copytree(image_model / "model", tmp_path / "alone")
+    verbs.evaluate(pictures / "by-class", model=tmp_path / "alone", device="cpu")
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_text_items_of_the_training_are_recognized(tmp_path, capsys):
+    source = reviews("train", n=60)
+    rows = [list(row) for row in zip(source["text"], source["target"], strict=True)]
+    own = write(tmp_path / "own.csv", [["text", "label"], *rows])
+    verbs.fit(own, out=tmp_path / "run", preset="smoke", set=["epochs=1"], device="cpu")
+    verbs.evaluate(own, model=tmp_path / "run", device="cpu")
+    assert "trained on" in capsys.readouterr().out
+    fewer = write(tmp_path / "fewer.csv", [["text", "label"], *rows[:40]])
+    verbs.evaluate(fewer, model=tmp_path / "run", device="cpu")
+    assert "trained on" not in capsys.readouterr().out
+
+
+def test_an_absent_part_is_named(pictures, image_model, tmp_path):
+    shutil.copytree(pictures / "by-class", tmp_path / "train")
+    with pytest.raises(InputError, match="no test"):
+        verbs.evaluate(tmp_path, model=image_model, device="cpu")
+    with pytest.raises(InputError, match="no test"):
+        verbs.predict(tmp_path, model=image_model, out=tmp_path / "p.csv", device="cpu")
+    verbs.evaluate(tmp_path, model=image_model, part="train", device="cpu")
+
+
+def test_precision_and_tensorboard_reach_the_run(pictures, tmp_path, monkeypatch):
+    from visus import engine
+
+    asked = []
+
+    class Watched(engine.Run):
+        def __init__(self, *args, **options):
+            asked.append((options.get("precision", "no"), options.get("tensorboard", False)))
+            super().__init__(*args, **{**options, "tensorboard": False})
+
+    monkeypatch.setattr(engine, "Run", Watched)
+    options = {"preset": "smoke", "set": ["epochs=1"], "device": "cpu"}
+    verbs.fit(pictures / "by-class", out=tmp_path / "a", precision="bf16", tensorboard=True, **options)
+    assert asked == [("bf16", True)]
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["settings"]["precision"] == "bf16"
+
+
 def test_text_tables(tmp_path):
     source = reviews("train", n=120)
     own = write(
@@ -117,6 +183,9 @@ def test_bad_input_names_the_place(tmp_path, image_model):
         verbs.fit(tmp_path / "empty", out=tmp_path / "run")
     with pytest.raises(InputError, match="no such setting"):
         verbs.fit(tmp_path, out=tmp_path / "run", set=["speed=9"])
+    with pytest.raises(InputError, match="learning_rate"):
+        verbs.fit(tmp_path, out=tmp_path / "out-of-bounds", set=["learning_rate=0"])
+    assert not (tmp_path / "out-of-bounds").exists()
     broken = tmp_path / "broken" / "a"
     broken.mkdir(parents=True)
     (broken / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")

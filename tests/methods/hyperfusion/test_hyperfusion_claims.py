@@ -42,6 +42,20 @@ def test_claims_name_arms_that_exist_and_both_languages():
     assert {e.seeds["demo"] for e in EXPERIMENTS if e.name not in ("exact", "phantom_clinic")} == {5}
 
 
+def test_budgets_speak_of_every_preset_and_claims_of_our_training():
+    for experiment in EXPERIMENTS:
+        words = "every preset" if experiment.name == "exact" else "gpu and paper"
+        assert words in experiment.budget
+        assert experiment.name == "exact" or ("demo" in experiment.budget and "smoke" in experiment.budget)
+    for name, arm in (("xor", "hyper"), ("phantom_clinic", "paper_ad")):
+        gpu, paper = (_config(trial(name, arm, preset=preset), epochs=1) for preset in ("gpu", "paper"))
+        assert gpu == paper
+        assert f"{gpu.epochs} epochs" in BY_NAME[name].budget
+        assert f"width {gpu.width}" in BY_NAME[name].budget
+    for claim in CLAIMS:
+        assert ("our training budget" in claim.statement) == (claim.experiment == "phantom_clinic")
+
+
 def test_measures_can_travel_to_other_processes():
     for experiment in EXPERIMENTS:
         assert (

@@ -1,6 +1,7 @@
 """The commands on real files: pictures and volumes, gaps, folds, refusals, resume."""
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,10 @@ import torch
 
 from visus.cli import main
 from visus.data.formats import write_image
+from visus.engine import Run
 from visus.errors import InputError
-from visus.methods.hyperfusion import HyperFusion, explain
-from visus.methods.hyperfusion.verbs import VERBS, example
+from visus.methods.hyperfusion import Ensemble, HyperFusion, explain
+from visus.methods.hyperfusion.verbs import VERBS, _moved, _plain_notes, example
 
 TINY = ["--preset", "smoke", "--set", "epochs=1", "width=2", "blocks=2"]
 
@@ -166,6 +168,95 @@ def test_explanation_equals_predictions_with_the_column_replaced():
     assert response.effect == pytest.approx(float((response.mean[1] - response.mean[0]).abs().max()))
     with pytest.raises(InputError, match="not a column"):
         explain(model, data, columns=["lock"])
+    for wrong in ({"points": 1}, {"items": 0}, {"seed": -1}):
+        with pytest.raises(InputError, match=f"{next(iter(wrong))}: .* or more"):
+            explain(model, data, **wrong)
+    with pytest.raises(InputError, match="seed: -1"):
+        model.evaluate(data, seed=-1)
     blind = HyperFusion(HyperFusion.preset("smoke").__class__(fusion="image", width=2, blocks=2, epochs=1))
     with pytest.raises(InputError, match="does not read the table"):
         explain(blind.fit(HyperFusion.example("train")), data)
+
+
+def test_device_precision_and_event_files(clinic, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = ["--device", "cpu", "--precision", "bf16", "--tensorboard"]
+    assert run(*fit_words(clinic, out, *words)) == 0
+    assert list(out.rglob("events.out.tfevents*"))
+    assert json.loads((out / "run.json").read_text())["settings"]["precision"] == "bf16"
+    assert "preset gpu" not in capsys.readouterr().out
+    for verb, rest in (
+        ("predict", ["--out", tmp_path / "p.csv"]),
+        ("evaluate", []),
+        ("explain", ["--out", tmp_path / "e.svg", "--items", 2, "--points", 2]),
+    ):
+        line = [verb, "--model", out, "--table", clinic, *rest, "--device"]
+        assert run(*line, "cpu") == 0
+        assert run(*line, "cuda:99") == 2
+        assert "is not available" in capsys.readouterr().err
+
+
+def test_every_member_of_an_ensemble_is_moved():
+    data = HyperFusion.example("train").subset(range(40))
+    config = HyperFusion.preset("smoke").__class__(width=2, blocks=2, epochs=1, stem_pool=False)
+    members = [HyperFusion(config).fit(data, Run(progress=False, seed=seed)) for seed in range(2)]
+    _moved(Ensemble(members), torch.device("meta"))
+    assert all(weight.is_meta for member in members for weight in member.parts()["net"].parameters())
+
+
+def test_the_default_preset_on_a_cpu_is_said(clinic, tmp_path, capsys):
+    line = fit_words(clinic, tmp_path / "run", "--device", "cpu")
+    line[line.index("smoke")] = "gpu"
+    line.insert(line.index("epochs=1"), "stem_pool=false")
+    assert run(*line) == 0
+    assert "preset gpu on the CPU; --preset demo is quicker" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folds", [[], ["--folds", 2]])
+def test_columns_left_out_are_said_once_in_plain_words(clinic, tmp_path, capsys, folds):
+    frame = pd.read_csv(clinic, sep=";")
+    frame.assign(note=[f"free text {i}" for i in range(len(frame))]).to_csv(clinic, sep=";", index=False)
+    assert run(*fit_words(clinic, tmp_path / "run", *folds)) == 0
+    said = capsys.readouterr()
+    assert said.out.count("note: columns left out: ") == 1
+    assert "ColumnWarning" not in said.out + said.err
+
+
+def test_other_warnings_and_other_processes_are_left_alone(capsys):
+    from visus.data.tables import ColumnWarning
+
+    with warnings.catch_warnings(record=True) as passed:
+        warnings.simplefilter("always")
+        with _plain_notes(False):
+            warnings.warn("columns left out", ColumnWarning, stacklevel=1)
+            warnings.warn("something else", stacklevel=1)
+    assert [str(warning.message) for warning in passed] == ["something else"]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_only_the_main_process_writes_the_model(clinic, tmp_path, monkeypatch, folds):
+    monkeypatch.setattr(Run, "is_main", property(lambda self: False))
+    # other processes write no checkpoint to choose an epoch from
+    sizes = ["epochs=1", "width=2", "blocks=2", "validation=0"]
+    kinds = ["age=continuous", "tau=continuous", "sex=categorical"]
+    out = tmp_path / "run"
+    where = {"table": clinic, "image_column": "scan", "target": "dx", "columns": kinds, "out": out}
+    VERBS["fit"](**where, preset="smoke", set=sizes, folds=folds)
+    assert not (out / "model").exists()
+    assert not (out / "layout.json").exists()
+
+
+def test_a_layout_that_is_no_object_is_refused(clinic, tmp_path):
+    assert run(*fit_words(clinic, tmp_path / "run")) == 0
+    (tmp_path / "run" / "layout.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"layout\.json: is not a JSON object"):
+        VERBS["evaluate"](model=tmp_path / "run", table=clinic)
+
+
+def test_settings_out_of_bounds_leave_no_folder(clinic, tmp_path, capsys):
+    line = fit_words(clinic, tmp_path / "run")
+    line[line.index("epochs=1")] = "epochs=0"
+    assert run(*line) == 2
+    assert "epochs: 0 is not 1 or more" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

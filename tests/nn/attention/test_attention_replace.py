@@ -295,3 +295,34 @@ def test_building_by_name_gives_the_kind():
     for kind in KINDS:
         assert build_attention(kind, 8, num_heads=2, length=4).kind == kind
     assert isinstance(build_attention("standard", 8, num_heads=2), StandardAttention)
+
+
+def test_a_failure_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
+    from visus.nn.attention import pretrained
+
+    config = transformers.BertConfig(
+        hidden_size=8, num_attention_heads=1, num_hidden_layers=1, intermediate_size=8, vocab_size=9
+    )
+
+    def full(path, record):
+        raise OSError("no space left")
+
+    before = pretrained.save_replaced(
+        transformers.BertModel(config), tmp_path / "new", "efficient", weights="exact"
+    )
+    assert before[0]["exact"]
+    held = {file.name: file.read_bytes() for file in (tmp_path / "new").iterdir()}
+    assert {"config.json", "model.safetensors", "replacement.json"} <= set(held)
+    monkeypatch.setattr(pretrained, "write_json", full)
+    for name in ("other", "new"):
+        with pytest.raises(OSError, match="no space"):
+            pretrained.save_replaced(
+                transformers.BertModel(config), tmp_path / name, "optimized", weights="exact"
+            )
+    assert [item.name for item in tmp_path.iterdir()] == ["new"]
+    assert {file.name: file.read_bytes() for file in (tmp_path / "new").iterdir()} == held
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is not a folder"):
+        pretrained.save_replaced(
+            transformers.BertModel(config), tmp_path / "file", "efficient", weights="exact"
+        )

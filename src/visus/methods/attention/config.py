@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
+from visus.errors import InputError
 from visus.records import record
 
 Kind = Literal[
@@ -54,6 +57,52 @@ class AttentionConfig:
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     validation: float = 0.1
+
+
+AT_LEAST_ONE = (
+    *("width", "num_heads", "layers", "feed_forward", "patch", "image_size", "vocabulary", "length"),
+    *("epochs", "batch_size"),
+)
+
+
+def check(config: AttentionConfig) -> None:
+    """Refuse numbers that no model can be built or trained with.
+
+    Raises
+    ------
+    InputError : a number out of its bounds, or heads that do not divide the width (whatever the kind).
+    """
+    bounds = {
+        **{name: (getattr(config, name) >= 1, "choose a number from 1") for name in AT_LEAST_ONE},
+        "head": (config.head >= 0, "choose 0 (none) or more"),
+        "dropout": (0.0 <= config.dropout < 1.0, "choose a share from 0 to below 1"),
+        "learning_rate": (0.0 < config.learning_rate < math.inf, "choose a number above 0"),
+        "weight_decay": (0.0 <= config.weight_decay < math.inf, "choose 0 (none) or more"),
+        "clip_norm": (config.clip_norm >= 0.0, "choose 0 (no clipping) or more"),
+        "validation": (0.0 <= config.validation < 1.0, "choose a share from 0 to below 1"),
+    }
+    for name, (within, remedy) in bounds.items():
+        if not within:
+            raise InputError(f"is {getattr(config, name)}", field=name, remedy=remedy)
+    if config.width % config.num_heads:
+        raise InputError(
+            f"{config.num_heads} heads do not divide a width of {config.width}",
+            field="num_heads",
+            remedy="choose a number that divides width",
+        )
+
+
+def told_reduction(config: AttentionConfig, size: Sequence[int]) -> str | None:
+    """What to tell a user whose pictures are larger (height, width) than the network reads them."""
+    height, width = size
+    side = config.image_size
+    if max(height, width) <= side:
+        return None
+    more, patch = (32, 4) if side < 32 else (2 * side, 2 * config.patch)
+    return (
+        f"pictures of {width}x{height} are reduced to {side}x{side}; --set image_size={more} patch={patch} "
+        "keeps more"
+    )
 
 
 SMOKE = AttentionConfig(width=16, num_heads=2, layers=1, feed_forward=16, epochs=2, length=24, vocabulary=400)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -16,12 +17,12 @@ from visus.data.loader import fingerprint
 from visus.engine import Run, TorchEstimator
 from visus.errors import InputError
 from visus.methods.attention import claims
-from visus.methods.attention.config import PRESETS, AttentionConfig
+from visus.methods.attention.config import PRESETS, AttentionConfig, check
 from visus.methods.attention.model import Classifier, Patches, Words
 from visus.methods.attention.training import Training, cross_entropy, phases
 from visus.metrics import accuracy, balanced_accuracy, macro_f1
 from visus.protocols import Batch, Claim, Experiment, Prediction, Scores, Source
-from visus.records import to_plain
+from visus.records import read_json, to_plain
 
 READ_AT_ONCE = 256
 SMALLEST_SPLIT = 10
@@ -52,11 +53,12 @@ class AttentionClassifier(TorchEstimator):
 
         Raises
         ------
-        InputError : no targets, fewer than two classes, images of different channels, values that are not
-            finite.
+        InputError : a setting out of its bounds, no targets, fewer than two classes, images of different
+            channels, values that are not finite.
         """
-        run = run if run is not None else Run(progress=False)
         config: AttentionConfig = self.settings
+        check(config)
+        run = run if run is not None else Run(progress=False)
         raw = _read_all(data)
         names = _targets(raw)
         self.classes_ = sorted(set(names), key=_natural)
@@ -68,13 +70,13 @@ class AttentionClassifier(TorchEstimator):
             )
         train, validation = _split(names, config.validation, seed=run.seed)
         self._learn_inputs(raw, train)
-        encoded = Tensors({**self._encode(raw), "target": self._numbers(names)})
+        encoded = self._labeled(raw)
         with run.seeded("init"):
             self._build()
         run.bind({"method": self.slug, "config": to_plain(config), "data": fingerprint(encoded)})
         held_out = encoded.subset(validation) if len(validation) else None
 
-        def check() -> Scores:
+        def validate() -> Scores:
             assert held_out is not None
             scores = self._score(held_out)
             loss = cross_entropy(scores, held_out["target"]).mean().item()
@@ -85,7 +87,7 @@ class AttentionClassifier(TorchEstimator):
             Training(self.model_, config),
             encoded.subset(train),
             phases(config, validated=held_out is not None),
-            check=check if held_out is not None else None,
+            check=validate if held_out is not None else None,
         )
         return self
 
@@ -109,6 +111,20 @@ class AttentionClassifier(TorchEstimator):
         target = self._numbers(_targets(raw))
         scores = self._score(self._encoded(raw))
         return scored(scores, target)
+
+    def learned_from(self, data: Source, folder: str | Path) -> bool:
+        """True if `data` holds the very items, in the order, that the run of this model learned from.
+
+        `folder` is the run's or the model's inside it. Without the run's `run.json` nothing is known: False.
+        """
+        folder = Path(folder).resolve()
+        file = next(
+            (place / "run.json" for place in (folder, folder.parent) if (place / "run.json").is_file()), None
+        )
+        content = read_json(file) if file is not None else None
+        settings = content.get("settings") if isinstance(content, dict) else None
+        noted = settings.get("data") if isinstance(settings, dict) else None
+        return noted is not None and noted == fingerprint(self._labeled(_read_all(data)))
 
     def permuted_accuracy(self, data: Source, *, seed: int = 0) -> float:
         """Accuracy when the embedded tokens of every image are shuffled (all in the same way).
@@ -191,6 +207,9 @@ class AttentionClassifier(TorchEstimator):
                 remedy="convert the images to the same number of channels",
             )
         return {"inputs": resize((raw["image"] - mean) / std, (config.image_size, config.image_size))}
+
+    def _labeled(self, raw: Batch) -> Tensors:
+        return Tensors({**self._encode(raw), "target": self._numbers(_targets(raw))})
 
     def _encoded(self, raw: Batch) -> Tensors:
         self._fitted()
@@ -280,8 +299,6 @@ def _targets(raw: Batch) -> list[str]:
 
 def _split(names: Sequence[str], share: float, *, seed: int) -> tuple[Tensor, Tensor]:
     """Items to learn from and items that choose the epoch; none of the latter where there is too little."""
-    if not 0.0 <= share < 1.0:
-        raise InputError(f"is {share}", field="validation", remedy="choose a share from 0 to below 1")
     if share == 0.0 or len(names) * share < 1 or len(names) < SMALLEST_SPLIT:
         return torch.arange(len(names)), torch.arange(0)
     parts = grouped_stratified_split(list(names), None, {"train": 1 - share, "validation": share}, seed)

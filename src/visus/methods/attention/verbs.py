@@ -24,6 +24,8 @@ def fit(
     set: list[str] | None = None,
     seed: int = 0,
     device: str = "auto",
+    precision: Literal["no", "bf16", "fp16"] = "no",
+    tensorboard: bool = False,
     text_column: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
@@ -40,18 +42,26 @@ def fit(
         set: settings to change, as key=value (for example kind=efficient epochs=5).
         seed: every random choice follows from it.
         device: auto, cpu or cuda.
+        precision: mixed precision: no, bf16 or fp16.
+        tensorboard: also write TensorBoard event files.
         text_column: column with the texts; found by usual names if left out.
         image_column: column with the picture paths; found by usual names if left out.
         label_column: column with the labels; found by usual names if left out.
     """
     from visus.engine import Run
+    from visus.methods.attention.config import check, told_reduction
     from visus.methods.attention.estimator import AttentionClassifier
     from visus.records import override
 
     config = override(AttentionClassifier.preset(preset), set or [])
+    check(config)
     columns = {"text": text_column, "image": image_column, "label": label_column}
     source = read_data(data, part="train", image_size=config.image_size, columns=columns)
-    run = Run(out, seed=seed, device=device)
+    paths = getattr(source, "paths", None)
+    reduction = told_reduction(config, source.read(paths[0]).shape[-2:]) if paths else None
+    run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
+    if reduction and run.is_main:
+        print(reduction)
     made = AttentionClassifier(config).fit(source, run)
     if not run.is_main:
         return
@@ -120,6 +130,8 @@ def evaluate(
 ) -> None:
     """Score a trained model on labeled pictures or texts.
 
+    Says so if these are the very items of the training, as far as the run's folder tells.
+
     Args:
         data: as for fit.
         model: the folder given to fit as --out, or the model folder in it.
@@ -134,7 +146,10 @@ def evaluate(
 
     made = _open(model, device)
     columns = {"text": text_column, "image": image_column, "label": label_column}
-    scores = made.evaluate(read_data(data, part=part, image_size=made.settings.image_size, columns=columns))
+    source = read_data(data, part=part, image_size=made.settings.image_size, columns=columns)
+    scores = made.evaluate(source)
+    if made.learned_from(source, model):
+        print("warning: these are the items the model was trained on")
     for name, value in scores.items():
         print(f"{name:20} {value:.4f}")
     if out is not None:
@@ -282,6 +297,10 @@ def read_data(
 ) -> Any:
     """The source in `path`: pictures (resized to squares of `image_size`) or texts, told apart by what is
     there.
+
+    Raises
+    ------
+    InputError : nothing there that can be read, or only the other part of a data set in parts.
     """
     from visus.data.corpora import image_folder, imdb
 
@@ -292,6 +311,8 @@ def read_data(
         if (path / part).is_dir() and any(item.is_dir() for item in (path / part).iterdir()):
             path = path / part
         loose = [] if labeled else _pictures(path)
+        if not loose:
+            _refuse_other_part(path, part)
         return _unlabeled(loose, size) if loose else image_folder.load_image_folder(path, image_size=size)
     if not path.exists():
         raise InputError("does not exist", file=path, remedy="give a folder or a table")
@@ -341,6 +362,17 @@ def _unlabeled(paths: Sequence[Path], size: tuple[int, int]) -> Any:
     from visus.data import ImageTable
 
     return ImageTable(pd.DataFrame({"file": [path.name for path in paths]}), images=paths, image_size=size)
+
+
+def _refuse_other_part(path: Path, part: Part) -> None:
+    folders = [item.name for item in path.iterdir() if item.is_dir() and not item.name.startswith(".")]
+    if folders == ["train" if part == "test" else "test"]:
+        raise InputError(
+            f"holds the part {folders[0]} but no {part}",
+            file=path,
+            field="part",
+            remedy=f"add the folder {part}, or give {path / folders[0]}",
+        )
 
 
 def _open(folder: Path, device: str) -> AttentionClassifier:

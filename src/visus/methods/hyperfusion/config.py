@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
+from visus.errors import InputError
 from visus.records import record
 
 Fusion: TypeAlias = Literal[
@@ -105,6 +107,72 @@ class HyperFusionConfig:
     """Epochs between validations."""
     trees: int = 100
     """Boosting rounds of `gbm` and `gbm_features`."""
+
+
+LEAST: dict[str, int] = {
+    "width": 1,
+    "blocks": 1,
+    "embedding": 1,
+    "embedding_epochs": 0,
+    "epochs": 1,
+    "batch_size": 1,
+    "check_every": 1,
+    "trees": 1,
+    "weight_decay": 0,
+}
+"""Smallest value of each setting that has one."""
+
+
+def check(config: HyperFusionConfig) -> None:
+    """Refuse settings that no data could make sense of: an `InputError` names the first of them.
+
+    What depends on the data (axes of the images, names of classes and columns) is checked by `fit`.
+    """
+    for name, least in LEAST.items():
+        at_least(name, getattr(config, name), least)
+    if not (config.learning_rate > 0 and math.isfinite(config.learning_rate)):
+        raise InputError(
+            f"{config.learning_rate} is not above 0", field="learning_rate", remedy="give for example 0.001"
+        )
+    if not 0 <= config.validation < 1:
+        raise InputError(
+            f"{config.validation} is not a share", field="validation", remedy="give 0 <= validation < 1"
+        )
+    # the highest of the rates that the factor multiplies
+    highest = 0.2 if config.position == "paper_age" else 0.6
+    if not (config.dropout >= 0 and config.dropout * highest < 1):
+        raise InputError(
+            f"{config.dropout} is no factor on rates up to {highest}",
+            field="dropout",
+            remedy=f"give 0 <= dropout < {1 / highest:.3g}",
+        )
+    if not isinstance(config.variance, str) and not (config.variance > 0 and math.isfinite(config.variance)):
+        raise InputError(
+            f"{config.variance} is not above 0", field="variance", remedy="give for example 0.25"
+        )
+    for name in ("flips", "hemispheres"):
+        axes = getattr(config, name)
+        for axis in axes if name == "flips" else () if axes is None else (axes,):
+            at_least(name, axis, 0, remedy="count the spatial axes from 0")
+    if isinstance(config.class_weights, dict):
+        _check_weights(config.class_weights)
+
+
+def at_least(name: str, value: float, least: int, *, remedy: str | None = None) -> None:
+    """Refuse a setting or argument that is smaller than `least`, infinite or not a number."""
+    if not (value >= least and math.isfinite(value)):
+        raise InputError(
+            f"{value} is not {least} or more", field=name, remedy=remedy or f"give {least} or more"
+        )
+
+
+def _check_weights(weights: dict[str, float | int]) -> None:
+    for name, weight in weights.items():
+        at_least(f"class_weights.{name}", weight, 0)
+    if not any(weights.values()):
+        raise InputError(
+            "all weights are 0", field="class_weights", remedy="give at least one class a weight above 0"
+        )
 
 
 PRESETS: dict[str, HyperFusionConfig] = {

@@ -106,16 +106,24 @@ def normalize(image: Float[Tensor, "b c *space"], mode: str) -> Float[Tensor, "b
     return torch.where(deviation > 1e-6, centered / deviation.clamp(min=1e-6), torch.zeros_like(image))
 
 
+def check_axis(image: Float[Tensor, "b c *space"], axis: int, *, field: str) -> None:
+    """Refuse an axis that is none of the image's spatial ones, counted from 0."""
+    count = image.ndim - 2
+    if not 0 <= axis < count:
+        raise InputError(
+            f"{axis} is not one of {count} spatial axes",
+            field=field,
+            remedy=f"give a spatial axis, 0 to {count - 1}",
+        )
+
+
 def halves(image: Float[Tensor, "b c *space"], axis: int) -> tuple[Tensor, Tensor]:
     """The two halves along a spatial axis, seen from the same side: the far one, and the near one mirrored.
 
     An odd middle slice belongs to neither.
     """
+    check_axis(image, axis, field="hemispheres")
     place = axis + 2
-    if not 2 <= place < image.ndim:
-        raise InputError(
-            f"axis {axis} of {image.ndim - 2}", field="hemispheres", remedy="give a spatial axis"
-        )
     size = image.shape[place]
     return image.narrow(place, size - size // 2, size // 2), image.flip(place).narrow(
         place, size - size // 2, size // 2

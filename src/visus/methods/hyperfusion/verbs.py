@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,6 +36,8 @@ def fit(
     set: list[str] | None = None,
     seed: int = 0,
     device: str = "auto",
+    precision: Literal["no", "bf16", "fp16"] = "no",
+    tensorboard: bool = False,
 ) -> None:
     """Train on a table with one image per row; run again to resume.
 
@@ -56,9 +60,12 @@ def fit(
         set: settings to change, as key=value (for example epochs=30 image_size=[128,128]).
         seed: every random choice follows from it.
         device: auto, cpu or cuda.
+        precision: mixed precision; fp16 needs a GPU.
+        tensorboard: also write TensorBoard event files.
     """
     from visus.data.formats.table import write_table
     from visus.engine import Run
+    from visus.methods.hyperfusion.config import check
     from visus.methods.hyperfusion.estimator import HyperFusion, cross_validate
     from visus.records import override, write_json
 
@@ -66,11 +73,15 @@ def fit(
     config = override(HyperFusion.preset(preset), [*(set or []), *given])
     if columns:
         config = override(config, {"columns": _kinds(columns)})
+    check(config)
     layout = {"image_column": image_column, "target": target, "group": group}
     data = _read(table, layout, root)
-    run = Run(out, seed=seed, device=device)
+    run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
+    if preset == "gpu" and run.device.type == "cpu" and run.is_main:
+        print("training with the settings of preset gpu on the CPU; --preset demo is quicker")
     if folds:
-        found = cross_validate(config, data, count=folds, run=run)
+        with _plain_notes(run.is_main):
+            found = cross_validate(config, data, count=folds, run=run)
         if not run.is_main:
             return
         found.ensemble(mode).save(out / "model")
@@ -79,7 +90,11 @@ def fit(
         write_json(out / "scores.json", {"held_out": found.scores, "folds": found.fold_scores})
         _print_scores(found.scores, f"held-out items of {folds} folds")
     else:
-        HyperFusion(config).fit(data, run).save(out / "model")
+        with _plain_notes(run.is_main):
+            made = HyperFusion(config).fit(data, run)
+        if not run.is_main:
+            return
+        made.save(out / "model")
         print(f"learned {target} from {len(data)} rows")
     write_json(out / "layout.json", layout)
     print(f"model: {out / 'model'}")
@@ -92,6 +107,7 @@ def predict(
     out: Path,
     image_column: str | None = None,
     root: Path | None = None,
+    device: str = "auto",
 ) -> None:
     """Predict the target of every row of a table and write a CSV.
 
@@ -101,10 +117,11 @@ def predict(
         out: CSV to write: the image, the prediction, and the probability of each class.
         image_column: column with the images' paths; that of the training table if left out.
         root: folder that relative image paths start from; by default the table's.
+        device: auto, cpu or cuda.
     """
     from visus.data.formats.table import write_table
 
-    made, layout = _load(model, image_column)
+    made, layout = _load(model, device, image_column)
     data = _read(table, {**layout, "group": None}, root, require_target=False)
     write_table(out, _as_frame(data, made.predict(data), made, table, layout["image_column"]))
     print(f"{len(data)} predictions: {out}")
@@ -120,6 +137,7 @@ def evaluate(
     root: Path | None = None,
     out: Path | None = None,
     seed: int = 0,
+    device: str = "auto",
 ) -> dict[str, float]:
     """Score predictions against the table's target, with 95 % bootstrap intervals.
 
@@ -132,10 +150,11 @@ def evaluate(
         root: folder that relative image paths start from; by default the table's.
         out: JSON file to write the scores to.
         seed: of the bootstrap.
+        device: auto, cpu or cuda.
     """
     from visus.records import write_json
 
-    made, layout = _load(model, image_column, target=target, group=group)
+    made, layout = _load(model, device, image_column, target=target, group=group)
     scores = made.evaluate(_read(table, layout, root), seed=seed)
     if out is not None:
         write_json(out, scores)
@@ -154,6 +173,7 @@ def explain(
     points: int = 9,
     items: int = 40,
     seed: int = 0,
+    device: str = "auto",
 ) -> None:
     """Draw how the prediction changes with each table column while the image stays the same.
 
@@ -167,6 +187,7 @@ def explain(
         points: values tried per numeric column.
         items: at most so many rows.
         seed: chooses the rows.
+        device: auto, cpu or cuda.
     """
     from visus.methods.hyperfusion.estimator import explain as respond
     from visus.methods.hyperfusion.figures import draw_responses
@@ -176,7 +197,7 @@ def explain(
         raise InputError(
             "is not a kind of figure", file=out, field="out", remedy="end the name in .svg, .png or .pdf"
         )
-    made, layout = _load(model, image_column)
+    made, layout = _load(model, device, image_column)
     data = _read(table, {**layout, "group": None}, root, require_target=False)
     found = respond(made, data, columns=columns, points=points, items=items, seed=seed)
     outputs = list(made.classes_ or [layout["target"] or "prediction"])
@@ -248,23 +269,60 @@ def _read(
     return ImageTable.from_csv(table, root=root, require_target=require_target, **layout)
 
 
+@contextmanager
+def _plain_notes(show: bool) -> Iterator[None]:
+    """Say once, without file and line, which columns were left out; other warnings pass as they are."""
+    from visus.data.tables import ColumnWarning
+
+    said: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ColumnWarning)
+        others = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if not issubclass(category, ColumnWarning):
+                others(message, category, *rest, **more)
+            elif show and not said:
+                said.append(str(message))
+                print(f"note: {message}")
+
+        warnings.showwarning = note
+        yield
+
+
 def _load(
-    folder: Path, image_column: str | None, *, target: str | None = None, group: str | None = None
+    folder: Path,
+    device: str,
+    image_column: str | None,
+    *,
+    target: str | None = None,
+    group: str | None = None,
 ) -> tuple[HyperFusion | Ensemble, dict[str, Any]]:
-    """The model and which columns of a table hold what."""
+    """The model, on the device, and which columns of a table hold what."""
+    from visus.engine import Run
     from visus.methods.hyperfusion.estimator.ensemble import load
     from visus.records import read_json
 
     inside = folder / "model" if (folder / "model").is_dir() else folder
-    made = load(inside)
+    made = _moved(load(inside), Run(device=device, progress=False).device)
     file = inside.parent / "layout.json"
     layout: dict[str, Any] = {"image_column": None, "target": None, "group": None}
     if file.exists():
-        layout |= read_json(file)
+        stored = read_json(file)
+        if not isinstance(stored, dict):
+            raise InputError("is not a JSON object", file=file, remedy="run fit again, or delete this file")
+        layout |= stored
     layout |= {k: v for k, v in (("image_column", image_column), ("target", target), ("group", group)) if v}
     if layout["image_column"] is None:
         raise InputError("is not known for this model", field="image_column", remedy="give --image-column")
     return made, layout
+
+
+def _moved(made: HyperFusion | Ensemble, device: Any) -> HyperFusion | Ensemble:
+    for member in getattr(made, "members", [made]):
+        for module in member.parts().values():
+            module.to(device)
+    return made
 
 
 def _as_frame(data: ImageTable, prediction: dict[str, Any], made: Any, table: Path, image_column: str) -> Any:

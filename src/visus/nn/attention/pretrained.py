@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +85,18 @@ def save_replaced(
     """Replace the attention of a Hugging Face `model` and write it; returns `describe_replacement`'s rows.
 
     The folder gets `config.json` (the model's), `model.safetensors` and `replacement.json`, which lists every
-    replaced module. Hugging Face's own `from_pretrained` cannot read it, `load_replaced` can.
+    replaced module; each file is written whole or not at all. Hugging Face's own `from_pretrained` cannot read
+    the folder, `load_replaced` can.
+
+    Raises
+    ------
+    InputError : `folder` is a file, or the model cannot be replaced in this way. Nothing is written then.
     """
-    folder, rows = Path(folder), describe_replacement(model, kind, length=length)
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is not a folder", file=folder, remedy="name a folder to write the model to")
+    rows = describe_replacement(model, kind, length=length)
     replace_attention(model, kind, weights=weights, length=length)
-    folder.mkdir(parents=True, exist_ok=True)
-    model.config.save_pretrained(folder)
-    save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
     record = {
         "kind": kind,
         "weights": weights,
@@ -96,7 +104,11 @@ def save_replaced(
         "class": type(model).__name__,
         "modules": rows,
     }
-    write_json(folder / RECORD, record)
+    with _draft(folder) as draft:
+        model.config.save_pretrained(draft)
+        save_model(model, str(draft / "model.safetensors"), metadata={"format": "pt"})
+        (draft / "model.safetensors").chmod(0o644)
+        write_json(draft / RECORD, record)
     return rows
 
 
@@ -122,6 +134,20 @@ def load_replaced(folder: str | Path) -> nn.Module:
             remedy="convert the model again",
         ) from None
     return model.eval()
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` whose files move into it, the record last, if the block ends without an error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield draft
+        folder.mkdir(exist_ok=True)
+        for file in sorted(draft.iterdir(), key=lambda file: file.name == RECORD):
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _class_of(config: Any) -> Any:

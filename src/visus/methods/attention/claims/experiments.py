@@ -19,7 +19,7 @@ EXPERIMENTS = (
         arms=KINDS,
         measure=measure_parameters,
         seeds={"smoke": 1, "demo": 1, "gpu": 1, "paper": 1},
-        budget="counted on the modules",
+        budget="counted on the modules, the same in every preset",
     ),
     Experiment(
         name="crossover",
@@ -28,7 +28,7 @@ EXPERIMENTS = (
         arms=("standard", "super"),
         measure=measure_crossover,
         seeds={"smoke": 1, "demo": 1, "gpu": 1, "paper": 1},
-        budget="counted by torch's flop counter, d = 16, l = 31, 32, 64",
+        budget="counted by torch's flop counter, d = 16, l = 31, 32, 64, the same in every preset",
     ),
     Experiment(
         name="conversion",
@@ -37,7 +37,7 @@ EXPERIMENTS = (
         arms=("standard", "efficient"),
         measure=measure_conversion,
         seeds={"smoke": 1, "demo": 1, "gpu": 1, "paper": 1},
-        budget="random weights, d = 64, 20 tokens, causal, float64",
+        budget="random weights, d = 64, 20 tokens, causal, float64, the same in every preset",
     ),
     Experiment(
         name="digits",
@@ -46,18 +46,20 @@ EXPERIMENTS = (
         arms=(*KINDS, "standard_equal_parameters", "super_frozen", "efficient_mixed", "mixer"),
         measure=measure_digits,
         seeds={"smoke": 1, "demo": 5, "gpu": 10, "paper": 10},
-        budget="900 training and 897 test images, 2 layers of width 64, 25 epochs, best epoch by validation "
-        "loss (smoke: 1 layer of width 16, 2 epochs)",
+        budget="900 training and 897 test images, best epoch by validation loss; smoke: 1 layer of width 16, "
+        "2 epochs; demo: 2 layers of width 64, 25 epochs; gpu: as demo, more seeds; paper: as gpu",
     ),
     Experiment(
         name="reviews",
-        title="Made-up film reviews, up to 32 words",
-        title_zh="合成影评，最多 32 个词",
+        title="Made-up film reviews, read up to a number of words",
+        title_zh="合成影评，只读取限定数量的词",
         arms=KINDS,
         measure=measure_reviews,
         seeds={"smoke": 1, "demo": 5, "gpu": 5, "paper": 5},
-        budget="demo: 3,000 training reviews, 1 layer of width 32, 6 epochs; gpu: 20,000 reviews, 4 layers "
-        "of width 128, 15 epochs; best epoch by validation loss; 1,000 test reviews",
+        budget="1,000 test reviews, best epoch by validation loss; smoke: 300 training reviews, 24 words, 1 layer "
+        "of width 16, 2 epochs; demo: 3,000 reviews, 32 words, 1 layer of width 32, 6 epochs; gpu: 20,000 "
+        "reviews, 48 words, 4 layers of width 128, 15 epochs; paper: 20,000 reviews, the last 32 words, 1 layer "
+        "of width 32, 10 epochs",
     ),
     Experiment(
         name="baselines",
@@ -66,7 +68,8 @@ EXPERIMENTS = (
         arms=("super", "efficient", "super_eye", "mqa", "linformer"),
         measure=measure_digits,
         seeds={"smoke": 0, "demo": 0, "gpu": 10, "paper": 10},
-        budget="as the digits experiment",
+        budget="as the digits experiment; smoke and demo: not measured; gpu: as demo of digits, 10 seeds; "
+        "paper: as gpu",
     ),
     Experiment(
         name="speed",
@@ -75,7 +78,8 @@ EXPERIMENTS = (
         arms=KINDS,
         measure=measure_speed,
         seeds={"smoke": 1, "demo": 3, "gpu": 5, "paper": 5},
-        budget="d = 512, l = 128 and d = 128, l = 512; best of interleaved rounds, float32; on a CPU one thread",
+        budget="d = 512, l = 128 and d = 128, l = 512; best of interleaved rounds, float32; on a CPU one thread; "
+        "seconds per size: smoke: 0.1; demo: 1; gpu: 2; paper: as gpu",
         exclusive=True,
     ),
 )

@@ -24,8 +24,8 @@ SPEED = {"width": 512, "length": 128, "num_heads": 8, "batch": 8}
 SPEED_LONG = {"width": 128, "length": 512, "num_heads": 4, "batch": 4}
 SPEED_SECONDS = {"smoke": 0.1, "demo": 1.0, "gpu": 2.0, "paper": 2.0}
 
-# the same for all arms of a comparison; gpu repeats the demo's digits with more seeds, there are no more of
-# them
+# the same for all arms of a comparison; gpu and paper repeat the demo's digits with more seeds, there are no
+# more of them
 IMAGE_CONFIGS: Mapping[str, AttentionConfig] = {"smoke": SMOKE, "demo": DEMO, "gpu": DEMO, "paper": DEMO}
 TEXT_CONFIGS: Mapping[str, AttentionConfig] = {
     "smoke": SMOKE,
@@ -33,7 +33,9 @@ TEXT_CONFIGS: Mapping[str, AttentionConfig] = {
     "gpu": replace(DEMO, width=128, layers=4, feed_forward=256, epochs=15, batch_size=128),
     "paper": PAPER,
 }
-# the text budget was chosen by looking at the reviews of seed 0: the claims are measured on others
+# settings were chosen by looking at the digits and reviews of seed 0: the claims are measured on other cuts of
+# the digits and on other reviews
+DIGITS_FIRST_SEED = 100
 REVIEWS_FIRST_SEED = 100
 REVIEWS = {"smoke": 300, "demo": 3000, "gpu": 20_000, "paper": 20_000}
 ARMS: Mapping[str, dict[str, Any]] = {
@@ -68,10 +70,11 @@ def measure_digits(trial: Trial, run: Run) -> Scores:
     from visus.methods.attention.estimator import AttentionClassifier
 
     made = AttentionClassifier(configured(IMAGE_CONFIGS[trial.preset], trial.arm))
-    made.fit(digits("train", seed=trial.seed), run)
-    test = digits("test", seed=trial.seed)
+    seed = trial.seed + DIGITS_FIRST_SEED
+    made.fit(digits("train", seed=seed), run)
+    test = digits("test", seed=seed)
     scores = made.evaluate(test)
-    lost = scores["accuracy"] - made.permuted_accuracy(test, seed=trial.seed)
+    lost = scores["accuracy"] - made.permuted_accuracy(test, seed=seed)
     parameters = sum(p.numel() for p in made.model_.parameters())
     return {**scores, "lost_by_shuffling": lost, "parameters": parameters}
 

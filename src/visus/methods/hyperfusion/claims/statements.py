@@ -242,8 +242,9 @@ CLAIMS = (
     *(
         Claim(
             id=f"clinic-{reference}",
-            statement=f"With the published network and position, HyperFusion beats {title} at diagnosis",
-            statement_zh=f"采用论文网络与位置时，HyperFusion 的诊断优于{title_zh}",
+            statement=f"With the published architecture and position (our training budget), HyperFusion beats {title} "
+            "at diagnosis",
+            statement_zh=f"采用论文的网络结构与位置（训练预算由我们设定）时，HyperFusion 的诊断优于{title_zh}",
             experiment="phantom_clinic",
             candidate="paper_ad",
             reference=reference,

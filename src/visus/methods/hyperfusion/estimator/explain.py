@@ -15,6 +15,7 @@ from torch import Tensor
 from visus.data.image_table import ImageTable
 from visus.data.tables.columns import read_numbers
 from visus.errors import InputError
+from visus.methods.hyperfusion.config import at_least
 from visus.methods.hyperfusion.estimator.ensemble import Ensemble
 from visus.methods.hyperfusion.estimator.fusion import HyperFusion
 from visus.methods.hyperfusion.estimator.targets import from_prediction
@@ -66,6 +67,8 @@ def explain(
     points : values per numeric column.
     items : at most so many rows of `data`, drawn by `seed`.
     """
+    for name, value, least in (("points", points, 2), ("items", items, 1), ("seed", seed, 0)):
+        at_least(name, value, least)
     table = (model if isinstance(model, HyperFusion) else model.members[0]).table_
     if table is None:
         raise InputError("this model does not read the table", field="fusion", remedy="explain another model")

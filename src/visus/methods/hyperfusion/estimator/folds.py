@@ -10,7 +10,7 @@ import torch
 from visus.data.image_table import ImageTable
 from visus.data.splits import folds
 from visus.engine import Run
-from visus.methods.hyperfusion.config import HyperFusionConfig
+from visus.methods.hyperfusion.config import HyperFusionConfig, check
 from visus.methods.hyperfusion.estimator.ensemble import Ensemble, Mode
 from visus.methods.hyperfusion.estimator.fusion import HyperFusion
 from visus.methods.hyperfusion.estimator.scores import evaluate_prediction
@@ -43,6 +43,7 @@ def cross_validate(
     Each fold's preprocessing and choice of epoch use its training rows only. Folds are runs inside `run`
     (`fold-1`, ...), so an interrupted cross-validation resumes.
     """
+    check(config)
     run = run or Run(progress=False)
     targets: list[Any] = data.targets
     config = _with_all_classes(config, targets)

@@ -16,7 +16,7 @@ from visus.data.tables import TablePreprocessor, infer_columns
 from visus.engine import Run, TorchEstimator
 from visus.errors import InputError
 from visus.methods.hyperfusion.baselines import Forest
-from visus.methods.hyperfusion.config import PRESETS, HyperFusionConfig
+from visus.methods.hyperfusion.config import PRESETS, HyperFusionConfig, check
 from visus.methods.hyperfusion.estimator.scores import evaluate_prediction, validation_scores
 from visus.methods.hyperfusion.estimator.targets import Targets, as_prediction
 from visus.methods.hyperfusion.model import (
@@ -30,6 +30,7 @@ from visus.methods.hyperfusion.model import (
 from visus.methods.hyperfusion.training import (
     FusionTraining,
     Items,
+    check_axis,
     class_weights,
     halves,
     naming_file,
@@ -69,9 +70,11 @@ class HyperFusion(TorchEstimator):
     def fit(self, data: ImageTable, run: Run | None = None) -> Self:
         """Train on a table of images with a target.
 
-        Raises `InputError` when the target is missing, has one class only, or no column can be used.
+        Raises `InputError` when a setting is out of its bounds, the target is missing or has one class only,
+        or no column can be used.
         """
         config = self.settings
+        check(config)
         run = run or Run(progress=False)
         with naming_file(data):
             parts, weights = self._prepare(data, run)
@@ -175,8 +178,6 @@ class HyperFusion(TorchEstimator):
 
     def _split(self, data: ImageTable, targets: list[Any], run: Run) -> tuple[np.ndarray, np.ndarray]:
         share = self.settings.validation
-        if not 0 <= share < 1:
-            raise InputError(f"{share} is not a share", field="validation", remedy="give 0 <= validation < 1")
         if share == 0:
             return np.arange(len(data)), np.arange(0)
         parts = grouped_stratified_split(
@@ -217,6 +218,8 @@ class HyperFusion(TorchEstimator):
         if not self._sees:
             return Sizes(channels=1, columns=columns, outputs=self.targets_.outputs, space=(1, 1))
         image = data.batch([0])["image"]
+        for axis in config.flips:
+            check_axis(image, axis, field="flips")
         if config.hemispheres is not None:
             image = halves(image, config.hemispheres)[0]
         return Sizes(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from visus.methods.hyperfusion.config import at_least
 from visus.methods.hyperfusion.estimator.targets import Targets, from_prediction
 from visus.metrics import accuracy, auc, balanced_accuracy, bootstrap_interval, macro_f1, mae, mse
 from visus.protocols import Prediction, Scores
@@ -30,6 +31,7 @@ def evaluate_prediction(
     `intervals` each also as `_low` and `_high`, the 2.5 and 97.5 % points over 1,000 resamples of the groups
     (of the items without groups).
     """
+    at_least("seed", seed, 0)
     truth = targets.encode(values)
     if targets.regression:
         truth = np.array([float(value) for value in values])

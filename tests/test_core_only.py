@@ -1,0 +1,63 @@
+"""Without a single optional package: help, catalogue, both methods; what needs more says which extra."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+
+ABSENT = {
+    *("nibabel", "pydicom", "h5py", "transformers", "tokenizers", "dask", "distributed", "ray"),
+    *("fastapi", "uvicorn", "tensorboard"),
+}
+
+
+class Core(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in ABSENT else super().find_spec(name, path, target)
+
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Core
+"""
+FIT = """
+from visus.catalogue import get
+from visus.engine import Run
+method = get({slug!r}).load()
+made = method(method.preset("smoke")).fit(method.example(), Run(device="cpu", progress=False))
+assert made.evaluate(method.example("test"))
+print("fitted")
+"""
+
+
+def core(code: str, folder) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", WITHOUT + code + "\nassert not ABSENT & set(sys.modules)"]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, encoding="utf-8")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["doctor"]])
+def test_the_command_works(words, tmp_path):
+    done = core(f"from visus.cli import main\nassert main({words!r}) == 0", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("slug", ["attention", "hyperfusion"])
+def test_a_method_learns_its_example(slug, tmp_path):
+    done = core(FIT.format(slug=slug), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("fitted\n")
+
+
+def test_a_volume_says_what_to_install(tmp_path):
+    (tmp_path / "brain.nii.gz").write_bytes(b"something")
+    code = "from visus.data.formats.nifti import read_nifti\nread_nifti('brain.nii.gz')"
+    done = core(code, tmp_path)
+    assert done.returncode == 1
+    assert "MissingExtra" in done.stderr
+    assert 'pip install "visus[medical]"' in done.stderr
