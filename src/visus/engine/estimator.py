@@ -25,7 +25,7 @@ tags: [visus, {slug}]
 ---
 # {name}
 
-A model of the method `{slug}` ({arxiv}), trained with [visus](https://github.com/visus/visus) {version}.
+A model of the method `{slug}` ({arxiv}), trained with visus {version}.
 
     from visus.methods.{slug} import {name}
     model = {name}.load("this folder")
