@@ -42,12 +42,12 @@ def report(listed: Sequence[Listed], context: Context, *, lang: str = "en", titl
     total = counts(evidence)
     drawn = plots.overview(evidence, name="overview", lang=lang) if any_claim else ""
     return (
-        _environment()
+        environment("visus.report")
         .get_template("report.html.j2")
         .render(
             lang="zh-Hans" if lang == "zh" else "en",
             w=table,
-            css=_text("report.css"),
+            css=template_text("visus.report", "report.css"),
             title=title or table["title"],
             context=context,
             rows=[_row(paper, lang) for paper in listed],
@@ -145,16 +145,18 @@ def _packages(header: Mapping[str, object]) -> list[tuple[str, str]]:
     )
 
 
-def _text(name: str) -> str:
-    return (files("visus.report") / "templates" / name).read_text(encoding="utf-8")
+def template_text(package: str, name: str) -> str:
+    """A template or style sheet that a package brings along."""
+    return (files(package) / "templates" / name).read_text(encoding="utf-8")
 
 
 @functools.cache
-def _environment() -> Environment:
+def environment(package: str) -> Environment:
+    """Jinja environment over the templates of a package, strict about names and escaping everything."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     return Environment(
-        loader=FunctionLoader(_text),
+        loader=FunctionLoader(functools.partial(template_text, package)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import threading
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from visus.catalogue import Card, cards
 from visus.errors import InputError
 from visus.records import read_json
+from visus.report.html import environment, template_text
 from visus.serve.finding import Document, Found
 from visus.serve.words import WORDS
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from visus.protocols import PaperEvidence
 
 SHOWN_ROWS = 200
@@ -28,7 +25,7 @@ _drawing = threading.Lock()  # reports are drawn by matplotlib, one at a time
 def page(template: str, *, lang: str, path: str, **values: Any) -> str:
     """A page from a template in `templates/`; `path` is its own address."""
     return (
-        _environment()
+        environment("visus.serve")
         .get_template(f"{template}.html.j2")
         .render(
             lang="zh-Hans" if lang == "zh" else "en",
@@ -43,8 +40,7 @@ def page(template: str, *, lang: str, path: str, **values: Any) -> str:
 
 def style() -> str:
     """The style sheet: the report's, and what the pages have beyond it."""
-    report = files("visus.report") / "templates" / "report.css"
-    return report.read_text(encoding="utf-8") + _text("serve.css")
+    return template_text("visus.report", "report.css") + template_text("visus.serve", "serve.css")
 
 
 def evidence_of(card: Card, found: Found, lang: str) -> list[dict[str, Any]]:
@@ -100,20 +96,3 @@ def _read(document: Document) -> tuple[dict[str, Any], list[PaperEvidence]]:
     plain = read_json(document.file)
     papers = from_json(plain, file=document.name)
     return {key: value for key, value in plain.items() if key != "papers"}, papers
-
-
-def _text(name: str) -> str:
-    return (files("visus.serve") / "templates" / name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    return Environment(
-        loader=FunctionLoader(_text),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

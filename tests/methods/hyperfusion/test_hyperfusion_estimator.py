@@ -1,6 +1,7 @@
 """The estimator: missing values, leak-free preprocessing, selection, saving, seeds, cross-validation."""
 
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from visus.data.tables import TablePreprocessor
 from visus.engine import Run
 from visus.errors import InputError
 from visus.methods.hyperfusion import Ensemble, HyperFusion, HyperFusionConfig, cross_validate
+from visus.methods.hyperfusion.config import Fusion
 from visus.methods.hyperfusion.estimator.ensemble import load
 from visus.methods.hyperfusion.training import halves, normalize
 
@@ -21,19 +23,7 @@ TINY = HyperFusionConfig(
     width=2, blocks=2, stem_pool=False, dropout=0.2, epochs=2, batch_size=16, learning_rate=3e-3, trees=5
 )
 COLUMNS = {"age": "continuous", "stage": "categorical", "smoker": "binary"}
-FUSIONS = [
-    "hyper",
-    "tabular",
-    "image",
-    "concat",
-    "concat_matched",
-    "film",
-    "daft",
-    "film_centered",
-    "daft_centered",
-    "gbm",
-    "gbm_features",
-]
+FUSIONS = list(get_args(Fusion))
 
 
 def clinic(n=60, *, space=(8, 8), target="class", seed=0):
