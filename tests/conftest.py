@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,19 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared (real digest pages and data) is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def extra_data() -> Callable[[str], Path]:
+    """Real public files that cannot be installed, by name, from the folder VISUS_EXTRA_DATA; skips without them."""
+
+    def find(name: str) -> Path:
+        file = Path(os.environ.get("VISUS_EXTRA_DATA", "")) / name
+        if "VISUS_EXTRA_DATA" not in os.environ or not file.is_file():
+            pytest.skip(f"no {name}: put it into a folder and name the folder in VISUS_EXTRA_DATA")
+        return file
+
+    return find
 
 
 @pytest.fixture(scope="session")
