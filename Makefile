@@ -51,6 +51,8 @@ bench: setup
 	@mkdir -p $(OUT)/bench
 	$(BIN)/python benchmarks/attention.py --out $(OUT)/bench/attention.json
 	$(BIN)/python benchmarks/hyperfusion.py --out $(OUT)/bench/hyperfusion.json
+	$(BIN)/python benchmarks/polytopes.py --out $(OUT)/bench/polytopes.json
+	$(BIN)/python benchmarks/gptnas.py --out $(OUT)/bench/gptnas.json
 
 clean:
 	rm -rf $(VENV) runs build dist

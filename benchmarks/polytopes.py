@@ -49,6 +49,8 @@ from visus.methods.polytopes.baselines.layers import halfspaces, hidden_layers
 
 SAMPLE = 400
 """Cells that are enough to time what is done cell by cell."""
+PROGRAMS = {"scipy": 400, "highspy": 2000}
+"""Linear programs that are enough to time a walk; at least two cells are walked."""
 BYTES_PER_CELL = {2: 400, 3: 1000, 4: 2500, 5: 8000}
 """Generous guesses that keep the sweeps below the memory limit; what was measured is in the output."""
 
@@ -106,11 +108,7 @@ SWEEPS = {
     "depth": [Net(widths=(3, *[20] * n), bias=0.01) for n in (1, 2, 3, 4, 5, 6, 8, 10, 14, 20)],
     "dimension": [Net(widths=(d, 12, 12), bias=0.01) for d in (2, 3, 4, 5, 6)],
 }
-QUICK_SWEEPS = {
-    "width": [Net(widths=(3, n, n), bias=0.01) for n in (5, 10)],
-    "depth": [Net(widths=(3, *[6] * n), bias=0.01) for n in (1, 2)],
-    "dimension": [Net(widths=(d, 5, 4), bias=0.01) for d in (2, 3)],
-}
+QUICK_SWEEPS = {"width": [Net(widths=(3, n, n), bias=0.01) for n in (5, 10)]}
 
 
 def count(net: Net, device: str, workers: int = 1) -> Complex:
@@ -134,9 +132,10 @@ def ways(net: Net, found: Complex, device: str) -> dict[str, tuple[Callable[[], 
     made["half-spaces"] = (functools.partial(intersect, spaces), len(chosen))
     made["hull"] = (functools.partial(hull, points), len(chosen))
     made["Delaunay"] = (functools.partial(delaunay, points), len(chosen))
-    few = max(2, min(found.num_cells, 4000 // sum(net.widths[1:])))
-    for solver in ("scipy", "highspy"):
+    rows = sum(net.widths[1:]) + 2 * net.widths[0]
+    for solver, programs in PROGRAMS.items():
         if importlib.util.find_spec(solver):
+            few = max(2, min(found.num_cells, programs // rows))
             walk = functools.partial(walk_cells, model, box, solver=solver, most=few)
             made[f"linear programs ({solver})"] = (walk, few)
     return made

@@ -3,8 +3,8 @@
 >>> import visus
 >>> visus.get_paper("attention").title
 'You Need to Pay Better Attention'
->>> [card.slug for card in visus.list_papers(status="works")]
-['attention', 'hyperfusion']
+>>> [card.slug for card in visus.list_papers(task="cheaper attention")]
+['attention']
 """
 
 from __future__ import annotations

@@ -121,9 +121,9 @@ def test_cards_are_unchangeable():
 
 
 def test_a_planned_paper_does_not_load_and_claims_nothing():
-    with pytest.raises(InputError, match="polytopes: is planned"):
-        get("polytopes").load()
-    assert get("polytopes").claims() == ()
+    with pytest.raises(InputError, match="purer: is planned"):
+        get("purer").load()
+    assert get("purer").claims() == ()
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def page(tmp_path):
         Entry(
             ref="1", title="Toy", address=f"https://arxiv.org/abs/{NUMBERS['toy']}v2", summary="一种玩具。"
         ),
-        Entry(ref="2", title="Planned", address="https://arxiv.org/abs/2305.09145", summary="计划中。"),
+        Entry(ref="2", title="Planned", address="https://arxiv.org/abs/2303.11183", summary="计划中。"),
         Entry(ref="3", title="Unknown", address="https://example.org/paper", summary="未知。"),
     ]
     file = tmp_path / "page.md"
@@ -167,22 +167,26 @@ def test_crashed_trials_are_told_and_are_no_error(toy, tmp_path, capsys, monkeyp
     assert done.entries[0].extra["Evidence"] == "implemented, not run this time"
 
 
-def test_a_page_without_implemented_papers(shared, tmp_path, capsys):
-    assert (
-        main(["digest", str(shared / "digests" / "digest_a.md"), "--preset", "smoke", "--out", str(tmp_path)])
-        == 0
+def test_a_page_without_implemented_papers(tmp_path, capsys):
+    planned = [card for card in catalogue.cards() if not card.implemented][:3]
+    entries = (
+        Entry(ref=str(i), title=card.title, address=card.url, summary="计划中。")
+        for i, card in enumerate(planned, 1)
     )
+    page = tmp_path / "page.md"
+    page.write_text(write(Page(tuple(entries), heading="摘要", details="详细")), encoding="utf-8")
+    assert main(["digest", str(page), "--preset", "smoke", "--out", str(tmp_path)]) == 0
     assert "No paper of this page is implemented" in capsys.readouterr().out
     assert json.loads((tmp_path / "evidence.json").read_text())["papers"] == []
     done = read(tmp_path / "evidence.md")
-    assert [entry.extra["证据"] for entry in done.entries] == ["visus 尚未实现"] * 3
+    assert [entry.extra["证据"] for entry in done.entries] == ["visus 尚未实现"] * len(planned)
 
 
 def test_wrong_input_stops_before_anything_is_measured(toy, page, tmp_path, capsys):
     out = tmp_path / "out"
     for only, message in (
         ("toyy", "there is no paper 'toyy'"),
-        ("polytopes", "polytopes is not implemented yet. What to do: choose from toy"),
+        ("purer", "purer is not implemented yet. What to do: choose from toy"),
         ("crashing", "crashing is not on the page. What to do: choose from toy"),
         (" , ", "names no paper"),
     ):

@@ -21,11 +21,11 @@ from visus.data.corpora.nasbench201 import cell_to_key, key_to_cell, load_nasben
 from visus.data.corpora.nasbench_macro import load_nasbench_macro
 from visus.engine import Run
 from visus.methods.gptnas.baselines import ARMS, make_search
-from visus.methods.gptnas.model.blocks import BLOCKS
+from visus.methods.gptnas.model.blocks import BLOCKS, Block
 from visus.methods.gptnas.model.gpt import LayerGPT
 from visus.methods.gptnas.model.network import BlockNetwork
 from visus.methods.gptnas.model.rebuild import build
-from visus.methods.gptnas.model.tokens import UNKNOWN, Vocabulary, token_of
+from visus.methods.gptnas.model.tokens import UNKNOWN, Vocabulary
 from visus.methods.gptnas.model.tracing import trace
 from visus.methods.gptnas.model.zoo import ZOO, zoo_architecture, zoo_architectures
 from visus.methods.gptnas.search.asktell import Candidate, SearchSettings
@@ -214,17 +214,28 @@ class TestCheck4Regrowth:
             new, written = regrow(old, prior, CELLS, rng, rate=0.5)
             assert asked == [new[:place] for place, flag in enumerate(written) if flag]
 
+    def first_tokens(self, block: Block, vocabulary: Vocabulary) -> set[int]:
+        """What the block begins with, over sizes before and after it that need no projection."""
+        sizes = itertools.product((3, 16, 64), (16, 32, 64, 128), (1, 2))
+        return {
+            vocabulary.token(block.layers(before, after, stride)[0])
+            for before, after, stride in sizes
+            if (before == after or block.widens) and (stride == 1 or block.strides)
+        }
+
     def test_a_block_is_an_expansion_of_the_predicted_layer(self):
-        vocabulary = Vocabulary(token_of(layer) for block in BLOCKS for layer in block.layers())
+        vocabulary = Vocabulary.fit([block.record() for block in BLOCKS])
         recipe = PriorRecipe(width=16, depth=1, heads=2)
         prior = TrainedPrior(recipe, vocabulary, information={"stage-2": 0.1}).over(network_space())
-        first = np.array([vocabulary.token(block.layers()[0]) for block in BLOCKS])
-        legal = np.array(prior.openings)[:, None] == first
+        tokens = [self.first_tokens(block, vocabulary) for block in BLOCKS]
+        legal = np.array([[opening in mine for mine in tokens] for opening in prior.openings])
         assert legal.any(axis=0).all()
+        assert not legal.all()
         rng, prefix = np.random.default_rng(0), ()
         for _ in range(8):
             given_layer = prior.blocks(prefix)
-            assert ((given_layer > 0) == legal).all()
+            assert (given_layer[~legal] == 0).all()
+            assert (given_layer > 0).any(axis=0).all()
             assert np.allclose(given_layer.sum(axis=1), 1)
             weights = prior.distribution(prefix)
             assert weights.sum() == pytest.approx(1)

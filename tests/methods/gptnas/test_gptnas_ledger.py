@@ -101,7 +101,7 @@ def slow(candidate):
         stream.write(" ".join(map(str, candidate.individual)) + "\\n")
     return worth(candidate.individual)
 
-search = Search(FIXED, SearchSettings(budget=400, population=6), 0, Favor(FIXED))
+search = Search(FIXED, SearchSettings(budget=150, population=6), 0, Favor(FIXED))
 run_search(search, slow, ledger=Ledger(sys.argv[1]))
 """
 
@@ -128,11 +128,11 @@ def test_killed_at_any_moment_at_most_the_running_evaluation_is_lost(tmp_path, s
         known = Ledger(tmp_path / store).known()
         assert len(set(evaluated) - set(known)) <= 1
         assert known == {individual: worth(individual) for individual in known}
-    assert 10 < len(known) < 400
+    assert 10 < len(known) < 150
     assert len(evaluated) - len(set(evaluated)) <= 3, "each kill costs at most one evaluation"
-    whole = run_search(search(budget=400), of_candidate)
-    resumed = run_search(search(budget=400), of_candidate, ledger=Ledger(tmp_path / store))
-    assert resumed == replace(whole, paid=400 - len(known))
+    whole = run_search(search(budget=150), of_candidate)
+    resumed = run_search(search(budget=150), of_candidate, ledger=Ledger(tmp_path / store))
+    assert resumed == replace(whole, paid=150 - len(known))
 
 
 def test_a_journal_cut_off_in_a_line_is_mended(tmp_path):

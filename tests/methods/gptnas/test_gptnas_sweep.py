@@ -207,7 +207,10 @@ def test_searching_on_twelve_epochs_loses_little(extra_data, trained):
     tests, proxy = extra_data("nasbench201_imagenet.json"), extra_data("mini-bench-arch-cell-accs.csv")
     full, short = (
         sweep(
-            load_nasbench201("imagenet", tests=tests, proxy=p), ["ga", "gpt"], seeds=range(200), priors=priors
+            load_nasbench201("imagenet", tests=tests, proxy=p),
+            ["ga", "gpt"],
+            seeds=range(200),
+            priors=trained,
         )
         for p in (None, proxy)
     )

@@ -143,13 +143,14 @@ def polytope(
     meets = HalfspaceIntersection(np.c_[-normals, -offsets], inside).intersections
     meets = meets[np.isfinite(meets).all(axis=1)]
     touching = np.abs(meets @ normals.T + offsets) < 1e-9 * max(1.0, float(np.abs(meets).max()))
-    _, kept = np.unique(touching, axis=0, return_index=True)
+    wide = np.flatnonzero(touching.sum(axis=0) >= meets.shape[1])
+    kept, _, _ = distinct(touching[:, wide])
     kept = kept[np.lexsort(np.round(meets[kept], ROUND).T[::-1])]
-    sets = [frozenset(np.flatnonzero(column).tolist()) for column in touching[kept].T]
+    sets = [frozenset(np.flatnonzero(column).tolist()) for column in touching[np.ix_(kept, wide)].T]
     largest = {
-        group: int(row)
-        for row, group in reversed(list(zip(used, sets)))
-        if len(group) >= meets.shape[1] and not any(group < other for other in sets)
+        group: int(used[row])
+        for row, group in zip(wide[::-1], sets[::-1], strict=True)
+        if not any(group < other for other in sets)
     }
     return meets[kept], list(largest), list(largest.values())
 

@@ -83,7 +83,7 @@ def histograms(
     if at_most is None and measure == "num_simplices":
         at_most = SIMPLE
     shares = {
-        f"{name}{{}}, largest {tally.largest(measure)}": tally.shares(measure, weight)
+        name: (tally.shares(measure, weight), f", largest {tally.largest(measure)}")
         for name, tally in tallies.items()
     }
     panel(axes, shares, at_most)
@@ -91,14 +91,14 @@ def histograms(
     axes.set(xlabel=_NAMES[measure], ylabel=what)
 
 
-def panel(axes: Axes, series: Mapping[str, Float[np.ndarray, " n"]], at_most: int | None) -> None:
-    """Bars of several distributions over 0, 1, 2, ...; `{}` in a name becomes share of the simple ones and mean."""
+def panel(axes: Axes, series: Mapping[str, tuple[Float[np.ndarray, " n"], str]], at_most: int | None) -> None:
+    """Bars of several distributions over 0, 1, 2, ...; the legend gives name, share of the simple, mean, and more."""
     from matplotlib.ticker import MaxNLocator
 
-    first = min(int(np.flatnonzero(shares)[0]) for shares in series.values())
-    last = max(int(np.argmax(np.cumsum(shares) >= TAIL)) for shares in series.values())
+    first = min(int(np.flatnonzero(shares)[0]) for shares, _ in series.values())
+    last = max(int(np.argmax(np.cumsum(shares) >= TAIL)) for shares, _ in series.values())
     values, wide = np.arange(first, last + 1), 0.84 / len(series)
-    for place, (name, shares) in enumerate(series.items()):
+    for place, (name, (shares, more)) in enumerate(series.items()):
         mean = float(shares @ np.arange(len(shares)))
         simple = "" if at_most is None else f"{percent(float(shares[: at_most + 1].sum()))} up to {at_most}, "
         axes.bar(
@@ -106,7 +106,7 @@ def panel(axes: Axes, series: Mapping[str, Float[np.ndarray, " n"]], at_most: in
             100 * np.pad(shares, (0, last + 1))[first : last + 1],
             width=wide,
             color=SERIES[place],
-            label=name.format(f": {simple}mean {mean:.2f}"),
+            label=f"{name}: {simple}mean {mean:.2f}{more}",
         )
     if at_most is not None:
         axes.axvspan(first - 0.5, at_most + 0.5, color="#f0f3e6", zorder=0, linewidth=0)

@@ -30,6 +30,8 @@ def figures(paper: PaperEvidence) -> list[Figure]:
     """Figures of the experiments that `paper` measured."""
     measured = {evidence.claim.experiment for evidence in paper.claims if any(evidence.arms.values())}
     drawn = [plane_figure()] if measured else []
+    if "contrast" in measured:
+        drawn.append(contrast_figure())
     if measured & {"initialization", "sampling"}:
         drawn.append(histogram_figure())
     if "training" in measured:
@@ -54,6 +56,22 @@ def plane_figure() -> Figure:
     )
 
 
+def contrast_figure(neurons: int = 24) -> Figure:
+    """The cells of a layer that is tangent to a circle."""
+    from visus.methods.polytopes import census
+    from visus.methods.polytopes.baselines import tangent_network
+
+    found = census(tangent_network(neurons, 2), (-1.0, 1.0))
+    return Figure(
+        name="polytopes-contrast",
+        svg=draw_cells(found, color_by="num_facets", boundary=False),
+        caption=f"A layer made on purpose: {neurons} neurons tangent to a circle have one cell with {neurons} sides. "
+        "Complicated cells exist; at random initialization and in training they are rare.",
+        caption_zh=f"特意构造的单隐层：与圆相切的 {neurons} 个神经元产生一个 {neurons} 边的胞腔。"
+        "复杂的胞腔确实存在，但在随机初始化和训练中很少出现。",
+    )
+
+
 def histogram_figure() -> Figure:
     """One network: all cells, the cells that points find, and by volume."""
     from visus.methods.polytopes import census
@@ -68,9 +86,9 @@ def histogram_figure() -> Figure:
         names = {init: init.replace("_", " ") for init in INITS}
         histograms(upper, {names[init]: tally for init, tally in exact.items()}, "num_simplices", "cells")
         views = {
-            f"all {number(first.num_cells)} cells{{}}": first.shares("num_simplices"),
-            f"the {number(sample.num_cells)} that 8,000 points find{{}}": sample.shares("num_simplices"),
-            "all by volume{}": first.shares("num_simplices", "volume"),
+            f"all {number(first.num_cells)} cells": (first.shares("num_simplices"), ""),
+            f"the {number(sample.num_cells)} that 8,000 points find": (sample.shares("num_simplices"), ""),
+            "all by volume": (first.shares("num_simplices", "volume"), ""),
         }
         panel(lower, views, SIMPLE)
         lower.set(xlabel="simplices per cell", ylabel="share [%]")

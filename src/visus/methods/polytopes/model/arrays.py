@@ -44,15 +44,15 @@ class Host:
     def cast(self, array: Array, kind: str) -> Array:
         return array.astype(kind)
 
+    def contiguous(self, array: Array) -> Array:
+        """The array, row after row in memory."""
+        return np.ascontiguousarray(array)
+
     def take(self, array: Array, index: Array) -> Array:
         """array[index] of two vectors."""
         if index.size < LONG:
             return array.take(index)
         return torch.from_numpy(array).index_select(0, torch.from_numpy(index)).numpy()
-
-    def columns(self, table: Array, index: Array) -> Array:
-        """table[:, index]."""
-        return table.take(index, axis=1)
 
     def positions(self, mask: Array) -> Array:
         """Indices of the true entries of a vector."""
@@ -77,6 +77,12 @@ class Host:
 
     def unique(self, array: Array) -> Array:
         return np.unique(array)
+
+    def minimum(self, one: Array, two: Array) -> Array:
+        return np.minimum(one, two)
+
+    def maximum(self, one: Array, two: Array) -> Array:
+        return np.maximum(one, two)
 
     def extremes(self, array: Array) -> tuple[Array, Array]:
         """Least and greatest along the last axis."""
@@ -114,13 +120,13 @@ class Device:
     def cast(self, array: Array, kind: str) -> Array:
         return array.to(getattr(torch, kind))
 
+    def contiguous(self, array: Array) -> Array:
+        """The array, row after row in memory."""
+        return array.contiguous()
+
     def take(self, array: Array, index: Array) -> Array:
         """array[index] of two vectors."""
         return array.index_select(0, index)
-
-    def columns(self, table: Array, index: Array) -> Array:
-        """table[:, index]; `index_select` would first copy a table that is not contiguous."""
-        return table.gather(1, index.long().expand(len(table), -1))
 
     def positions(self, mask: Array) -> Array:
         """Indices of the true entries of a vector."""
@@ -145,6 +151,12 @@ class Device:
 
     def unique(self, array: Array) -> Array:
         return torch.unique(array)
+
+    def minimum(self, one: Array, two: Array) -> Array:
+        return torch.minimum(one, two)
+
+    def maximum(self, one: Array, two: Array) -> Array:
+        return torch.maximum(one, two)
 
     def extremes(self, array: Array) -> tuple[Array, Array]:
         """Least and greatest along the last axis."""

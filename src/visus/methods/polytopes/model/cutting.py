@@ -20,8 +20,9 @@ class Hits:
 
     `touched` faces contain a point on the hyperplane (`mark` is one, per touched face); `mask` marks them among
     all. `split` ones have points above and below it (`split_mark` are their marks), `flat` ones neither. `high` and
-    `low` tell which touched faces have points above and below; None if all have both. `moved` holds the places in
-    the table `above[k]`, as a vector, whose entry passes from a split face to its part below.
+    `low` tell which touched faces have points above and below; None if all have both. `sign` is the side of some
+    vertex of every face. `moved` holds the places in the table `above[k]`, as a vector, whose entry passes from a
+    split face to its part below.
     """
 
     touched: Array
@@ -32,6 +33,7 @@ class Hits:
     flat: Array
     high: Array = None
     low: Array = None
+    sign: Array = None
     moved: Array = None
 
 
@@ -51,17 +53,26 @@ class Functionals:
             low, high = arrays.extremes(values)
             kept = arrays.positions((low < 0) & (high > 0)).tolist()
         self._arrays = arrays
-        self.rows = Growing(arrays, values if len(kept) == len(names) else values[kept])
-        self.names = [names[row] for row in kept]
-        self.done = 0
+        self._rows = Growing(arrays, values if len(kept) == len(names) else values[kept])
+        self._names = [names[row] for row in kept]
+        self._done = 0
 
     def __len__(self) -> int:
-        return len(self.names) - self.done
+        return len(self._names) - self._done
 
     def at(self, points: Array) -> Functionals:
         """What is left to do, at some of the points."""
-        values = self._arrays.columns(self.rows.view[self.done :], points)
-        return Functionals(self._arrays, values, self.names[self.done :])
+        values = self._arrays.contiguous(self._rows.view[self._done :][:, points])
+        return Functionals(self._arrays, values, self._names[self._done :])
+
+    def pop(self) -> tuple[Array, int]:
+        """Values and name of the next functional."""
+        self._done += 1
+        return self._rows.view[self._done - 1], self._names[self._done - 1]
+
+    def interpolate(self, top: Array, bottom: Array, weight: Array) -> None:
+        """Values of what is left at points born between others."""
+        between(self._rows, self._done, top, bottom, weight)
 
 
 class Cutter:
@@ -117,33 +128,34 @@ class Cutter:
         A point with |value| <= tolerance * max |value| counts as on the hyperplane.
         """
         while len(waiting) and self.bytes <= limit:
+            z, name = waiting.pop()
             allowed = tolerance
-            while not self._try_cut(waiting.rows, waiting.done, allowed, waiting.names[waiting.done]):
+            while not self._try_cut(z, name, waiting, allowed):
                 if allowed == 0:
                     raise Inconsistent("float64 cannot tell faces apart any more: use a smaller box")
                 allowed = allowed / 100 if allowed > 1e-16 else 0.0
-            waiting.done += 1
 
-    def _try_cut(self, rows: Growing, row: int, tolerance: float, name: int) -> bool:
+    def _try_cut(self, z: Array, name: int, waiting: Functionals, tolerance: float) -> bool:
         """Cut once; False (and nothing changed) when faces are smaller than the tolerance."""
-        z = rows.view[row]
         low, high = (float(x) for x in self.arrays.extremes(z))
         limit = tolerance * max(-low, high)
         if low >= -limit or high <= limit:
             return True
-        side = self.arrays.signs(z, limit)
+        side, sizes = self.arrays.signs(z, limit), self.sizes
         generic = bool(side.all())
         try:
             hits = {1: self._hit_edges(side, generic)}
             for k in range(2, self.dim + 1):
-                hits[k] = self._hit_faces(k, hits[k - 1], side, generic)
+                hits[k] = self._hit_faces(k, hits[k - 1], sizes[k], generic)
+                if k < self.dim:
+                    hits[k].sign = self.arrays.take(side, self.vertex[k].view)
             self._number_split(hits, generic)
             born = self._born_edges(hits, side, generic)
         except Inconsistent:
             return False
         ridges = {} if generic else {k: self._ridges(k, hits) for k in range(3, self.dim + 1)}
-        sizes, counts = self.sizes, {k: len(hit.split) for k, hit in hits.items()}
-        self._split_edges(hits[1].split, z, rows, row)
+        counts = {k: len(hit.split) for k, hit in hits.items()}
+        self._split_edges(hits[1].split, z, waiting)
         self.ends.append(born)
         for k in range(2, self.dim + 1):
             self._split_faces(k, hits, sizes)
@@ -166,63 +178,69 @@ class Cutter:
 
     def _hit_edges(self, side: Array, generic: bool) -> Hits:
         arrays, (first, last) = self.arrays, self.ends.view
-        product = arrays.take(side, first) * arrays.take(side, last)
-        mask = product < 0 if generic else product <= 0
+        one, two = arrays.take(side, first), arrays.take(side, last)
+        mask = one != two if generic else one * two <= 0
         touched = arrays.positions(mask)
         if generic:
             fresh = arrays.arange(self.points.size, len(touched))
-            return Hits(touched, fresh, mask, touched, fresh, touched[:0])
+            return Hits(touched, fresh, mask, touched, fresh, touched[:0], sign=one)
         self._numbering(1, touched, len(mask))
-        first, last = arrays.take(first, touched), arrays.take(last, touched)
-        one, two = arrays.take(side, first), arrays.take(side, last)
-        high, low = (one > 0) | (two > 0), (one < 0) | (two < 0)
-        mark = arrays.where(one == 0, first, last)
+        high, low = (arrays.maximum(one, two) > 0)[touched], (arrays.minimum(one, two) < 0)[touched]
+        mark = arrays.where(one == 0, first, last)[touched]
         both = arrays.positions(high & low)
         mark[both] = arrays.arange(self.points.size, len(both))
-        return self._hits(touched, mark, mask, high, low)
+        hits = self._hits(touched, mark, mask, high, low)
+        hits.sign = one
+        return hits
 
     def _hits(self, touched: Array, mark: Array, mask: Array, high: Array, low: Array) -> Hits:
         both, neither = (self.arrays.positions(part) for part in (high & low, ~(high | low)))
         return Hits(touched, mark, mask, touched[both], mark[both], touched[neither], high, low)
 
-    def _hit_faces(self, k: int, below: Hits, side: Array, generic: bool) -> Hits:
+    def _hit_faces(self, k: int, below: Hits, size: int, generic: bool) -> Hits:
         """From what is hit one dimension below: the k-faces around it, and on which side their boundary lies."""
-        arrays, table, size = self.arrays, self.above[k], self.sizes[k]
-        width, count = table.view.shape
-        owners = arrays.columns(table.view, below.touched).reshape(-1)
+        arrays, table = self.arrays, self.above[k]
+        owners = table.view[:, below.touched].reshape(-1)
         mask = arrays.zeros(size, "bool")
         mask[owners] = True
         mask[0] = False
         touched = arrays.positions(mask)
         number = self._numbering(k, touched, size)
         mark = arrays.empty(len(touched) + 1, "int32")
-        mark[arrays.take(number, owners)] = arrays.tile(below.mark, width)
+        mark[arrays.take(number, owners)] = arrays.tile(below.mark, len(table.view))
         mark = mark[1:]
-
-        found = arrays.concat(
-            [arrays.positions(arrays.take(mask, row)) + i * count for i, row in enumerate(table.view)]
-        )
-        column = found % count
-        place = found + found // count * (table.stride - count)
-        sign = arrays.take(side, arrays.take(self.some_vertex(k - 1), column))
-        inside = arrays.take(below.mask, column)
         if generic:
-            moved = place[arrays.positions((sign < 0) & ~inside)]
-            return Hits(touched, mark, mask, touched, mark, touched[:0], moved=moved)
+            passing = (below.sign < 0) & ~below.mask
+            return Hits(
+                touched, mark, mask, touched, mark, touched[:0], moved=self._places(table, mask, passing)
+            )
+        place = self._places(table, mask, None)
+        column = place % table.stride
+        sign, inside = below.sign[column], below.mask[column]
         high, low = sign > 0, sign < 0
         known = arrays.positions(inside)
-        rank = arrays.take(self._numbers[k - 1], column[known]) - 1
+        rank = self._numbers[k - 1][column[known]] - 1
         high[known], low[known] = below.high[rank], below.low[rank]
-        owner = arrays.take(number, arrays.take(table.flat, place)) - 1
+        owner = number[table.flat[place]] - 1
         owner_high, owner_low = (arrays.zeros(len(touched), "bool") for _ in range(2))
         owner_high[owner[high]] = True
         owner_low[owner[low]] = True
-        split = arrays.take(owner_high & owner_low, owner)
+        split = (owner_high & owner_low)[owner]
         if bool((split & ~high & ~low).any()):
             raise Inconsistent("a facet of a split face lies on the hyperplane")
         hits = self._hits(touched, mark, mask, owner_high, owner_low)
         hits.moved = place[split & low & ~high]
         return hits
+
+    def _places(self, table: Growing, mask: Array, chosen: Array | None) -> Array:
+        """Where a table holds one of the faces in `mask`, in the chosen columns: places in the table as a vector."""
+        found = []
+        for row, entries in enumerate(table.view):
+            here = self.arrays.take(mask, entries)
+            found.append(
+                self.arrays.positions(here if chosen is None else here & chosen) + row * table.stride
+            )
+        return self.arrays.concat(found)
 
     def _number_split(self, hits: dict[int, Hits], generic: bool) -> None:
         """From here on the scratch numbers count split faces; 0 stands for a touched face that is not split."""
@@ -235,12 +253,12 @@ class Cutter:
     def _born_edges(self, hits: dict[int, Hits], side: Array, generic: bool) -> Array:
         """The edge in which each split 2-face meets the hyperplane: its two ends (2, n)."""
         arrays, table, edges = self.arrays, self.above[2].view, hits[1]
-        face = arrays.take(self._numbers[2], arrays.columns(table, edges.split).reshape(-1))
+        face = arrays.take(self._numbers[2], table[:, edges.split].reshape(-1))
         point = arrays.tile(edges.split_mark, len(table))
         if not generic:
-            ends = arrays.columns(self.ends.view, edges.touched).reshape(-1)
+            ends = self.ends.view[:, edges.touched].reshape(-1)
             on = arrays.positions(arrays.take(side, ends) == 0)
-            owners = arrays.columns(table, edges.touched[on % len(edges.touched)]).reshape(-1)
+            owners = table[:, edges.touched[on % len(edges.touched)]].reshape(-1)
             code = arrays.cast(arrays.take(self._numbers[2], owners), "int64") * len(side)
             code = arrays.unique(code + arrays.tile(ends[on], len(table)))
             face = arrays.concat([face, arrays.cast(code // len(side), "int32")])
@@ -261,7 +279,7 @@ class Cutter:
         ridge = owner = hits[k - 2].flat
         for level in (k - 1, k):
             table = self.above[level].view
-            owner = arrays.columns(table, owner).reshape(-1)
+            owner = table[:, owner].reshape(-1)
             known = arrays.positions(owner > 0)
             owner, ridge = owner[known], arrays.tile(ridge, len(table))[known]
         number = arrays.take(self._numbers[k], owner)
@@ -271,18 +289,17 @@ class Cutter:
 
     # What changes
 
-    def _split_edges(self, split: Array, z: Array, rows: Growing, row: int) -> None:
+    def _split_edges(self, split: Array, z: Array, waiting: Functionals) -> None:
         """New points on the split edges, by interpolation, and the two parts of each edge."""
         arrays, count = self.arrays, len(split)
-        ends = arrays.columns(self.ends.view, split)
+        ends = self.ends.view[:, split]
         swapped = arrays.take(z, ends[0]) < 0
         top, bottom = arrays.where(swapped, ends[1], ends[0]), arrays.where(swapped, ends[0], ends[1])
         highest = arrays.take(z, top)
         weight = highest / (highest - arrays.take(z, bottom))
         fresh = arrays.arange(self.points.size, count)
-        for store, first in ((self.points, 0), (rows, row + 1)):
-            start, stop = (arrays.columns(store.view[first:], side) for side in (top, bottom))
-            store.extend(count)[first:] = start + weight * (stop - start)
+        between(self.points, 0, top, bottom, weight)
+        waiting.interpolate(top, bottom, weight)
         self.ends.view[0][split] = top
         self.ends.view[1][split] = fresh
         self.ends.append(arrays.stack([fresh, bottom]))
@@ -292,10 +309,10 @@ class Cutter:
         arrays, table, number, split = self.arrays, self.above[k], self._numbers[k], hits[k].split
         moved = hits[k].moved
         table.flat[moved] = arrays.take(number, table.flat[moved]) + (sizes[k] - 1)
-        children = self._renumber(arrays.columns(table.view, hits[k - 1].split), number, sizes[k] - 1)
+        children = self._renumber(table.view[:, hits[k - 1].split], number, sizes[k] - 1)
         parts = [arrays.cast(split, "int32")[None], arrays.arange(sizes[k], len(split))[None]]
         if k < self.dim:
-            owners = arrays.columns(self.above[k + 1].view, split)
+            owners = self.above[k + 1].view[:, split]
             parts.append(self._renumber(owners, self._numbers[k + 1], sizes[k] + len(split) - 1))
         born = arrays.concat(parts)
         table.widen(len(born))
@@ -319,7 +336,7 @@ class Cutter:
         start = arrays.positions(first)
         rank = arrays.arange(0, len(faces)) - start[group]
         column = faces[start]
-        entries = arrays.columns(table.view, column)
+        entries = table.view[:, column]
         # Move the entries of each column to its top.
         used = (entries > 0).cumsum(0)
         packed = arrays.zeros(tuple(entries.shape), "int32")
@@ -348,6 +365,16 @@ class Cutter:
             else:
                 parts.append(arrays.zeros(len(inside), "int64"))
             keys.append(arrays.concat(parts))
+
+
+def between(table: Growing, first: int, top: Array, bottom: Array, weight: Array) -> None:
+    """Append columns top + weight * (bottom - top), in the rows from `first` on; the others are given up."""
+    rows = table.view[first:]
+    start, step = rows[:, top], rows[:, bottom]
+    step -= start
+    step *= weight
+    step += start
+    table.extend(len(weight), first)[first:] = step
 
 
 def mix(keys: Array, salt: int) -> Array:

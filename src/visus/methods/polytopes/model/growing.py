@@ -37,13 +37,17 @@ class Growing:
         """Memory held, spare capacity included."""
         return self._store.nbytes
 
-    def extend(self, count: int) -> Array:
-        """Room for `count` more columns, uninitialized, to be written by the caller."""
+    def extend(self, count: int, first: int = 0) -> Array:
+        """Room for `count` more columns, uninitialized, to be written by the caller.
+
+        Rows of a table before `first` may be lost.
+        """
         start, self.size = self.size, self.size + count
         if self.size > self._store.shape[-1]:
             shape = (*self._store.shape[:-1], int(self.size * SPARE) + 64)
             store = self._arrays.empty(shape, self._kind)
-            store[..., :start] = self._store[..., :start]
+            here = (slice(first, None), slice(start)) if len(shape) == 2 else slice(start)
+            store[here] = self._store[here]
             self._store = store
         self.view = self._store[..., : self.size]
         return self._store[..., start : self.size]

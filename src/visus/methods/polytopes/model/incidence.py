@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
@@ -58,10 +57,16 @@ class Ragged:
     def distinct(cls, owners: Integer[Tensor, " m"], items: Integer[Tensor, " m"], count: int) -> Ragged:
         """As `grouped`, every list ascending and without repetition."""
         bits = int(items.max()).bit_length() if len(items) else 0
-        keys = sort_keys((owners.long() << bits) | items)
-        if len(keys):
-            keys = keys[torch.cat([keys.new_ones(1, dtype=torch.bool), keys.diff() != 0])]
-        return cls(_offsets(keys >> bits, count), keys & ((1 << bits) - 1))
+        return cls.from_keys((owners.long() << bits) | items, bits, count)
+
+    @classmethod
+    def from_keys(cls, keys: Integer[Tensor, " m"], bits: int, count: int) -> Ragged:
+        """As `distinct`, of the numbers owner * 2^bits + item, which are sorted in place."""
+        keys = sort_keys(keys)
+        fresh = torch.ones(len(keys), dtype=torch.bool, device=keys.device)
+        torch.ne(keys[1:], keys[:-1], out=fresh[1:])
+        keys = keys[fresh]
+        return cls(_offsets(keys >> bits, count), keys.bitwise_and_((1 << bits) - 1))
 
     def part(self, start: int, stop: int) -> Ragged:
         """The lists start..stop-1."""
@@ -98,9 +103,10 @@ def _offsets(owners: Tensor, count: int) -> Tensor:
 
 
 def sort_keys(keys: Integer[Tensor, " m"]) -> Integer[Tensor, " m"]:
-    """Ascending keys. On the CPU NumPy's vectorized sort is several times as fast as torch's."""
+    """Ascending keys. On the CPU NumPy sorts them in place, several times as fast as torch."""
     if keys.device.type == "cpu":
-        return torch.from_numpy(np.sort(keys.numpy()))
+        keys.numpy().sort()
+        return keys
     return torch.sort(keys).values
 
 

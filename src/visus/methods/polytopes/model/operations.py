@@ -219,12 +219,3 @@ CONTESTS: dict[str, tuple[int, Callable[..., Tensor]]] = {
     "adaptive_max_pool2d": (1, lambda x, output: _adaptive(x, output, axes=2)),
     "adaptive_max_pool3d": (1, lambda x, output: _adaptive(x, output, axes=3)),
 }
-
-
-def traced_positions(args: Sequence[Any], carries: Callable[[Any], bool]) -> set[int]:
-    """Positions of the arguments that carry data, looking into lists."""
-    return {
-        position
-        for position, arg in enumerate(args)
-        if carries(arg) or (isinstance(arg, (tuple, list)) and any(carries(item) for item in arg))
-    }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from visus.errors import InputError
 from visus.methods.polytopes.model.tracing import Traced, Tracer
 
-BATCH = 2**18  # numbers in the widest activation of one batch: it should stay in the cache
+BATCH = 2**19  # numbers in the widest activation of one batch: it should stay in the cache
 LEAST_BATCH = 64
 
 
@@ -152,7 +152,7 @@ class Probe:
         """The functionals of all stages and the outputs."""
         stages: list[Tensor] = []
         try:
-            outputs = self._run(points, stages.append)
+            outputs = self._run(points, lambda found: stages.append(found.clone()))
         except InputError:
             raise
         except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
@@ -172,7 +172,8 @@ class Probe:
         def flatten(found: list[Tensor]) -> None:
             if any(part.dim() == 0 or part.shape[0] % max(count, 1) for part in found):
                 raise _mixed()
-            visit(torch.cat([part.reshape(count, -1) for part in found], 1))
+            parts = [part.reshape(count, -1) for part in found]
+            visit(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
 
         tracer = Tracer(self._path, flatten)
         data = points.to(torch.float64)

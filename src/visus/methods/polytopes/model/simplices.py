@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import comb
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ from visus.methods.polytopes.model.lattice import Lattice
 Rule = Literal["pull", "delaunay"]
 Order = Literal["lexicographic", "index"]
 
+PORTION = 2**18
+"""Rows of incidences worked on at a time: bounds the memory beside the results, and suits the cache."""
 COINCIDENT = 1e-12
 """Coordinates that differ by less than this share of the extent count as equal in the lexicographic order."""
 FLAT = 1e-13
@@ -81,12 +84,15 @@ class Pulling:
         self.bases: list[tuple[Tensor, Tensor]] = []
         """Per k = 2..d: (face, side) for every (k-1)-face `side` of a k-face that does not contain its apex."""
         for rows, count in zip(lattice.rows, self.counts_by_dim[2:], strict=True):
-            face, side = rows[:, 0].long(), rows[:, 1].long()
-            below = least[-1][side]
             lowest = torch.full((count,), len(rank), device=rank.device)
-            lowest.scatter_reduce_(0, face, below, "amin")
-            base = torch.nonzero(below != lowest[face])[:, 0]
-            self.bases.append((face[base], side[base]))
+            for face, side in map(_columns, rows.split(PORTION)):
+                lowest.scatter_reduce_(0, face, least[-1][side], "amin")
+            bases = []
+            for face, side in map(_columns, rows.split(PORTION)):
+                base = least[-1][side] != lowest[face]
+                bases.append((face[base], side[base]))
+            faces, sides = zip(*bases, strict=True)
+            self.bases.append((torch.cat(faces), torch.cat(sides)))
             least.append(lowest)
         self.apex = [by_rank[ranks] for ranks in least]
         """Per k = 0..d: the vertex from which each k-face is cut."""
@@ -103,20 +109,24 @@ class Pulling:
 
         Every vertex but the apex lies on a side that does not contain the apex, so half of the sides suffice.
         """
-        edges, vertices = self.lattice.edges, None
-        for k, count in enumerate(self.counts_by_dim[2 : dim + 1], start=2):
-            face, side = self.bases[k - 2]
-            if vertices is None:
-                owners, items = face.repeat_interleave(2), edges[side].flatten().long()
-            else:
-                which, items = vertices.take(side)
-                owners = face[which]
-            everyone = torch.arange(count, device=face.device)
-            vertices = Ragged.distinct(torch.cat([owners, everyone]), torch.cat([items, self.apex[k]]), count)
-        if vertices is not None:
-            return vertices
-        ends = edges.long().sort(1).values.flatten()
-        return Ragged(torch.arange(0, len(ends) + 1, 2, device=ends.device), ends)
+        ends = self.lattice.edges.long().sort(1).values.flatten()
+        vertices = Ragged(torch.arange(0, len(ends) + 1, 2, device=ends.device), ends)
+        for k in range(2, dim + 1):
+            vertices = self._gathered(k, vertices)
+        return vertices
+
+    def _gathered(self, k: int, sides: Ragged) -> Ragged:
+        """Vertices of every k-face from those of the (k-1)-faces."""
+        (face, side), apex = self.bases[k - 2], self.apex[k]
+        bits = len(self.lattice.points).bit_length()
+        keys = face.new_empty(len(apex) + int(sides.lengths[side].sum()))
+        keys[: len(apex)] = (torch.arange(len(apex), device=face.device) << bits) | apex
+        start = len(apex)
+        for some_faces, some_sides in zip(face.split(PORTION), side.split(PORTION), strict=True):
+            which, items = sides.take(some_sides)
+            keys[start : start + len(items)] = (some_faces[which] << bits) | items
+            start += len(items)
+        return Ragged.from_keys(keys, bits, len(apex))
 
     def measures(self) -> tuple[Float[Tensor, " f"], Float[Tensor, " n"]]:
         """(d-1)-volume of every (d-1)-face and volume of every cell.
@@ -128,12 +138,15 @@ class Pulling:
         """
         coordinates, ends = self.lattice.points.T.contiguous(), self.lattice.edges.long()
         blades = coordinates[:, ends[:, 1]] - coordinates[:, ends[:, 0]]
-        areas = blades.norm(dim=0)
+        sides = blades
         for k, ((face, side), count) in enumerate(zip(self.bases, self.counts_by_dim[2:], strict=True), 2):
-            arms = coordinates[:, self.apex[k - 1][side]] - coordinates[:, self.apex[k][face]]
-            parts = wedge(arms, blades[:, side], k) / k
-            areas, blades = blades.norm(dim=0), _aligned_sum(parts, face, count)
-        return areas, blades[0]
+            parts = coordinates.new_empty(comb(len(coordinates), k), len(face))
+            for start in range(0, len(face), PORTION):
+                some = slice(start, start + PORTION)
+                arms = coordinates[:, self.apex[k - 1][side[some]]] - coordinates[:, self.apex[k][face[some]]]
+                parts[:, some] = wedge(arms, blades[:, side[some]], k) / k
+            sides, blades = blades, _aligned_sum(parts, face, count)
+        return sides.square().sum(0).sqrt(), blades[0]
 
     def simplices(
         self, cells: Integer[Tensor, " n"] | None = None
@@ -154,6 +167,10 @@ class Pulling:
         ends = self.lattice.edges[face].long()
         corners.append(ends.sum(1) - corners[-1])
         return torch.stack(corners, 1), owners
+
+
+def _columns(rows: Tensor) -> tuple[Tensor, Tensor]:
+    return rows[:, 0].long(), rows[:, 1].long()
 
 
 def wedge(vectors: Float[Tensor, "d m"], blades: Float[Tensor, "c m"], k: int) -> Float[Tensor, "e m"]:

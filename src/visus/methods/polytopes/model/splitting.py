@@ -53,7 +53,7 @@ def halve(cutter: Cutter, path: str) -> tuple[Half, Half]:
 def _corners(cutter: Cutter) -> Array:
     """(d, cells) a vertex of each cell."""
     arrays, table = cutter.arrays, cutter.above[cutter.dim].view
-    places = arrays.columns(cutter.points.view, cutter.some_vertex(cutter.dim - 1))
+    places = cutter.points.view[:, cutter.some_vertex(cutter.dim - 1)]
     corner = arrays.zeros((cutter.dim, cutter.num_cells + 1), "float64")
     for row in table:
         corner[:, row] = places
@@ -71,7 +71,7 @@ def _closure(cutter: Cutter, cells: Array) -> list[Array]:
             mask |= arrays.take(masks[-1], row)
         masks.append(mask)
     mask = arrays.zeros(cutter.points.size, "bool")
-    mask[arrays.columns(cutter.ends.view, arrays.positions(masks[-1])).reshape(-1)] = True
+    mask[cutter.ends.view[:, arrays.positions(masks[-1])].reshape(-1)] = True
     masks.append(mask)
     return masks[::-1]
 
@@ -89,12 +89,12 @@ def _part(cutter: Cutter, masks: list[Array], keys: list[Array]) -> Half:
         number.append(ids)
 
     def renumbered(table: Array, k: int, faces: Array) -> Array:
-        part = arrays.columns(table, faces)
+        part = table[:, faces]
         return arrays.take(number[k], part.reshape(-1)).reshape(part.shape)
 
     part = Cutter(
         arrays,
-        arrays.columns(cutter.points.view, kept[0]),
+        arrays.contiguous(cutter.points.view[:, kept[0]]),
         renumbered(cutter.ends.view, 0, kept[1]),
         {k: renumbered(store.view, k, kept[k - 1]) for k, store in cutter.above.items()},
         {k: renumbered(store.view[None], 0, kept[k])[0] for k, store in cutter.vertex.items()},

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from visus.errors import InputError
 from visus.methods.polytopes.model.operations import (
@@ -19,7 +18,6 @@ from visus.methods.polytopes.model.operations import (
     REASONS,
     SYMMETRIC,
     tournament,
-    traced_positions,
 )
 
 
@@ -42,9 +40,9 @@ class Traced(Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found: list[Traced] = []
-        tree_map(lambda x: found.append(x) if isinstance(x, Traced) else None, (args, kwargs or {}))
-        return found[0].tracer.run(func, args, kwargs or {})
+        kwargs = kwargs or {}
+        first = next(x for x in _tensors((*args, *kwargs.values())) if isinstance(x, Traced))
+        return first.tracer.run(func, args, kwargs)
 
 
 class Tracer:
@@ -63,10 +61,15 @@ class Tracer:
         """Do an operation on the data inside; `kwargs` is the named part of its arguments."""
         name, in_place = func._schema.name.split("::")[1], func._schema.is_mutable
         base = name.rstrip("_") if in_place else name
-        carried = traced_positions(args, lambda x: isinstance(x, Traced))
+        carried = {
+            place for place, arg in enumerate(args) if any(isinstance(x, Traced) for x in _tensors([arg]))
+        }
         if in_place and (0 not in carried or "out" in kwargs):
             self._refuse(base, "it writes data into a tensor that carried none")
-        inner_args, inner_kwargs = tree_map(_bare, (tuple(args), kwargs))
+        if any(isinstance(x, Traced) for x in kwargs.values()):
+            self._refuse(base, "an option depends on the data")
+        inner_args = [_each(arg, _bare) for arg in args]
+        inner_kwargs = {key: _each(value, _bare) for key, value in kwargs.items()}
         kind = inner_kwargs.get("dtype")
         if kind is not None and kind.is_floating_point:
             inner_kwargs["dtype"] = torch.float64
@@ -74,11 +77,9 @@ class Tracer:
             self._refuse("to_integer", REASONS["to_integer"])
         self._judge(name if name in REASONS else base, args, inner_args, inner_kwargs, carried)
         result = func(*inner_args, **inner_kwargs)
-        return args[0] if in_place else tree_map(self._wrap, result)
+        return args[0] if in_place else _each(result, self._wrap)
 
-    def _wrap(self, value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
+    def _wrap(self, value: Tensor) -> Tensor:
         self.widest = max(self.widest, value.numel())
         return Traced(value, self)
 
@@ -115,17 +116,25 @@ class Tracer:
         )
 
 
-def _bare(value: Any) -> Any:
+def _bare(value: Tensor) -> Tensor:
     if isinstance(value, Traced):
         return value.inner
-    if isinstance(value, Tensor) and value.is_floating_point():
-        return value.double()
+    return value.double() if value.is_floating_point() else value
+
+
+def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The value with every tensor in it changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, (tuple, list)):
+        return type(value)([_each(item, change) for item in value])
     return value
 
 
-def _tensors(args: Any) -> Iterator[Tensor]:
-    for arg in args:
-        if isinstance(arg, Tensor):
-            yield arg
-        elif isinstance(arg, (tuple, list)):
-            yield from _tensors(arg)
+def _tensors(values: Any) -> Iterator[Tensor]:
+    """All tensors in nested lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            yield from _tensors(value)

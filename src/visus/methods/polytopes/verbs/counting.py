@@ -193,14 +193,9 @@ def _inputs(network: nn.Module) -> dict[str, Any]:
     from torch import nn
 
     declared = getattr(network, "input_shape", None)
-    first = next(
-        (
-            module
-            for module in network.modules()
-            if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
-        ),
-        None,
-    )
+    convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    layers = (module for module in network.modules() if isinstance(module, (nn.Linear, *convolutions)))
+    first = next(layers, None)
     if declared is not None and None not in declared:
         count = math.prod(declared)
     else:
