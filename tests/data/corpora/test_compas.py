@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from visus.data.corpora.compas import FEATURES, HEADER, load_compas, write_compas
+from visus.data.corpora.compas import FEATURES, HEADER, is_compas, load_compas, write_compas
 from visus.errors import InputError
 
 
@@ -37,6 +37,9 @@ def test_the_layout_is_read_back(tmp_path):
         header = next(csv.reader(stream))
     assert len(header) == 53
     assert header.count("priors_count") == header.count("decile_score") == 2
+    assert is_compas(path)
+    (tmp_path / "other.csv").write_text("a,two_year_recid\n1,0\n")
+    assert not is_compas(tmp_path / "other.csv")
     table = load_compas(path)
     assert len(table) == 40 - 5  # items 4 to 8 do not pass the filter; item 9 lies on its edge
     assert table.columns == list(FEATURES)

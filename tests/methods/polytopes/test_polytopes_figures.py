@@ -320,6 +320,7 @@ def test_figures_belong_to_what_was_measured(monkeypatch):
     monkeypatch.setattr(report, "HISTOGRAM", (3, 9, 6))
     monkeypatch.setattr(report, "TRAINED", (3, 6, 5))
     monkeypatch.setattr(report, "EPOCHS", (0, 1, 3))
+    monkeypatch.setattr(report, "SIZES", ((3, 5), (3, 6, 5)))
     assert figures(evidence()) == []
     drawn = figures(evidence("plane", "contrast", "initialization", "depth", "training"))
     names = [figure.name for figure in drawn]
@@ -328,8 +329,8 @@ def test_figures_belong_to_what_was_measured(monkeypatch):
         parsed(figure.svg)
         assert figure.caption.endswith(".")
         assert re.search(r"[\u4e00-\u9fff]", figure.caption_zh)
-    assert "5 hidden layers" in words(drawn[-1].svg)
-    assert [figure.name for figure in figures(evidence("depth"))] == ["polytopes-plane", "polytopes-depth"]
+    assert "3-6-5" in words(drawn[-1].svg)
+    assert [figure.name for figure in figures(evidence("depth"))] == ["polytopes-plane", "polytopes-bounds"]
 
 
-NAMES = ("plane", "contrast", "histograms", "training", "training-histogram", "depth")
+NAMES = ("plane", "contrast", "histograms", "training", "training-histogram", "bounds")

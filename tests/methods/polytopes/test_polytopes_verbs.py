@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from visus.cli import main
+from visus.data.corpora.compas import write_compas
 from visus.data.formats import write_image
 from visus.data.formats.weights import write_network
 from visus.methods.polytopes import Complex, Polytopes, Slice, Tally, census
@@ -272,6 +273,34 @@ def test_columns_and_mistakes(tmp_path, capsys):
     assert "person0@example.org" in message
     (tmp_path / "run" / "layout.json").unlink()
     assert "--target" in refused(capsys, "evaluate", tmp_path / "t.csv", "--model", tmp_path / "run")
+
+
+def test_the_recidivism_table_is_known(tmp_path, capsys):
+    rows = [
+        {
+            "id": i,
+            "name": f"p{i}",
+            "age": 20 + (7 * i) % 40,
+            "priors_count": (3 * i) % 8,
+            "juv_misd_count": int(i % 9 == 0),
+            "days_b_screening_arrest": 0 if i else 99,
+            "c_charge_degree": "F",
+            "score_text": "Low",
+            "is_recid": i % 2,
+            "two_year_recid": i % 2,
+            "decile_score": 1,
+        }
+        for i in range(80)
+    ]
+    write_compas(tmp_path / "compas.csv", rows)
+    flags = ["--target", "two_year_recid", "--preset", "smoke", "--device", "cpu", "--out", tmp_path / "run"]
+    done("fit", tmp_path / "compas.csv", *flags)
+    assert "from age, priors_count, juv_misd_count of 79 rows" in capsys.readouterr().out
+    done("evaluate", tmp_path / "compas.csv", "--model", tmp_path / "run")
+    done("predict", tmp_path / "compas.csv", "--model", tmp_path / "run", "--out", tmp_path / "p.csv")
+    assert len(pd.read_csv(tmp_path / "p.csv")) == 80
+    message = refused(capsys, "fit", tmp_path / "compas.csv", *flags, "--columns", "age", "is_recid")
+    assert "tells the outcome" in message
 
 
 def test_mistakes_with_weights_and_points(flat, tmp_path, capsys):

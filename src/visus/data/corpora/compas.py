@@ -41,6 +41,12 @@ HEADER = (
 FILTERED_BY = ("days_b_screening_arrest", "is_recid", "c_charge_degree", "score_text")
 
 
+def is_compas(path: str | Path) -> bool:
+    """Whether a table has this file's columns, doubled ones included."""
+    header = [name.strip() for name in read_rows(path)[0][1]]
+    return TARGET in header and header.count("decile_score") == 2
+
+
 def load_compas(path: str | Path, *, columns: Sequence[str] = FEATURES, filtered: bool = True) -> RowTable:
     """Rows with the features `columns`, the target `two_year_recid` (`yes`, `no`) and the group `person`.
 

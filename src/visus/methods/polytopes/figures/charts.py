@@ -133,15 +133,17 @@ def draw_bounds(
     counts: Mapping[str, Sequence[float]],
     *,
     dimension: int,
+    what: str = "mean facets per cell",
     title: str = "",
 ) -> str:
     """Mean facets against the theorem's bound, and the number of cells that grows beside it, as SVG text.
 
     Parameters
     ----------
-    means : name of a network -> mean facets (or mean interior degree) of each seed.
+    means : name of a network -> mean facets of each seed; the bound is one on those that are not on the box.
     counts : the same names -> number of cells of each seed.
     dimension : of the input; the bound is 2 d.
+    what : names the left axis.
     title : a line above.
 
     Raises
@@ -165,7 +167,7 @@ def draw_bounds(
         low, high = min(*every, bound - 0.2), max(*every, bound)
         left.axvline(bound, color=SERIES[1], linewidth=1.4)
         left.text(bound, -0.62, f"2 d = {bound} ", ha="right", va="center", color=SERIES[1], fontsize=9)
-        left.set(xlim=(low - 0.15 * (high - low), high + 0.12 * (high - low)), xlabel="mean facets per cell")
+        left.set(xlim=(low - 0.15 * (high - low), high + 0.12 * (high - low)), xlabel=what)
         left.set_yticks(range(len(means)), list(means))
         left.set_ylim(len(means) - 0.5, -0.95)
         right.set_xscale("log")

@@ -18,13 +18,18 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-# Affine in all tensors together.
-AFFINE = frozenset(
+# These move entries and nothing else.
+MOVES = frozenset(
     _words("""
-    add sub rsub neg sum mean cumsum clone detach alias contiguous positive diff
-    view _unsafe_view reshape _reshape_alias unflatten flatten permute transpose t expand expand_as unsqueeze squeeze
-    slice select narrow split split_with_sizes unsafe_split unsafe_split_with_sizes chunk unbind cat stack
-    unfold movedim diagonal tril triu roll flip repeat repeat_interleave rot90
+    clone detach alias contiguous view _unsafe_view reshape _reshape_alias unflatten flatten permute transpose t expand
+    expand_as unsqueeze squeeze slice select narrow split split_with_sizes chunk unbind movedim
+    """)
+)
+# Affine in all tensors together.
+AFFINE = MOVES | frozenset(
+    _words("""
+    add sub rsub neg sum mean cumsum positive diff unsafe_split unsafe_split_with_sizes cat stack
+    unfold diagonal tril triu roll flip repeat repeat_interleave rot90
     index index_select gather scatter scatter_add index_add index_put masked_fill take copy fill zero
     slice_scatter select_scatter
     constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d

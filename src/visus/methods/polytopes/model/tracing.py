@@ -15,6 +15,7 @@ from visus.methods.polytopes.model.operations import (
     CONSTANTS,
     CONTESTS,
     FACTORS,
+    MOVES,
     REASONS,
     SYMMETRIC,
     tournament,
@@ -85,7 +86,8 @@ class Tracer:
 
     def _judge(self, name: str, args: Any, inner: Any, named: dict[str, Any], carried: set[int]) -> None:
         """Refuse an operation that is not piecewise affine; show `visit` where one bends."""
-        if any(isinstance(x, Traced) and not x.is_floating_point() for x in _tensors(args)):
+        whole = any(isinstance(x, Traced) and not x.is_floating_point() for x in _tensors(args))
+        if whole and name not in MOVES:
             self._refuse(name, "it uses indices or choices that depend on the data")
         if len(carried & set(FACTORS.get(name, ()))) > 1:
             self._refuse(name, "it multiplies two tensors that both depend on the data")

@@ -33,6 +33,8 @@ BLOCK = 64 * 2**20
 """Bytes of a sub-complex above which it is split: larger ones leave the cache, smaller ones are slowed by overhead."""
 TASKS = 8
 """Sub-complexes per process, so that the processes end together."""
+SEED = 2**20
+"""Bytes of a sub-complex that is worth a process of its own."""
 VALUES = 64 * 2**20
 """Bytes of functionals evaluated at a time."""
 
@@ -250,7 +252,7 @@ def _parallel(walk: Walk, root: Node, workers: int) -> Found:
     """`Walk.leaves` with the open nodes spread over processes."""
     from joblib import Parallel, delayed
 
-    finished, nodes = walk.spread(root, workers * TASKS)
+    finished, nodes = replace(walk, block=min(walk.block, SEED)).spread(root, workers * TASKS)
     yield from finished
     pool = Parallel(n_jobs=workers, return_as="generator_unordered")
     for results in cast(Any, pool(delayed(_work)(walk, node) for node in nodes)):
@@ -258,9 +260,7 @@ def _parallel(walk: Walk, root: Node, workers: int) -> Found:
 
 
 def _work(walk: Walk, node: Node) -> list[tuple[Any, float]]:
-    torch.set_num_threads(1)
-    with torch.no_grad():
-        return list(walk.leaves(node))
+    return list(walk.leaves(node))
 
 
 def _start(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from visus.errors import InputError
 
 if TYPE_CHECKING:
+    from visus.data.tables.source import RowTable
     from visus.methods.polytopes.estimator import Polytopes
 
 
@@ -29,7 +31,8 @@ def fit(
 ) -> None:
     """Train a small ReLU classifier on two to four numeric columns and count its cells meanwhile.
 
-    Run again to resume. OUT gets the model, census.json (the history), and history.svg.
+    Run again to resume. OUT gets the model, census.json (the history), and history.svg. The recidivism table
+    of ProPublica (compas-scores-two-years.csv) is filtered as its publishers do.
 
     Args:
         table: the table (comma, semicolon or tab), one row per item, with a header.
@@ -45,7 +48,6 @@ def fit(
         tensorboard: also write TensorBoard event files.
     """
     from visus.data.tables import ColumnWarning
-    from visus.data.tables.source import RowTable
     from visus.engine import Run
     from visus.methods.polytopes.config import check
     from visus.methods.polytopes.estimator import Polytopes
@@ -55,7 +57,7 @@ def fit(
     if columns:
         config = override(config, {"columns": columns})
     check(config)
-    data = RowTable.from_csv(table, target=target, group=group)
+    data = _read(table, target=target, group=group, columns=config.columns)
     run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ColumnWarning)  # the columns taken are told below
@@ -84,10 +86,9 @@ def predict(table: Path, /, *, model: Path, out: Path, device: str = "auto") -> 
     import pandas as pd
 
     from visus.data.formats.table import write_table
-    from visus.data.tables.source import RowTable
 
     made = _open(model, device)
-    data = RowTable.from_csv(table)
+    data = _read(table, columns=made.columns_)
     found = made.predict(data)
     columns: dict[str, Any] = {name: data.frame[name] for name in made.columns_}
     columns["prediction"] = found["name"]
@@ -112,7 +113,6 @@ def evaluate(
         out: also write the scores to this file (.json).
         device: auto, cpu or cuda.
     """
-    from visus.data.tables.source import RowTable
     from visus.records import read_json, write_json
 
     made = _open(model, device)
@@ -121,7 +121,7 @@ def evaluate(
         target = read_json(file).get("target") if file.exists() else None
     if target is None:
         raise InputError("is not known for this model", field="target", remedy="give --target")
-    scores = made.evaluate(RowTable.from_csv(table, target=target))
+    scores = made.evaluate(_read(table, target=target, columns=made.columns_))
     for name, value in scores.items():
         print(f"{name:24} {value:.4f}")
     if out is not None:
@@ -175,6 +175,18 @@ def example(*, out: Path, seed: int = 0) -> list[list[str]]:
     for command in commands:
         print(" ".join(command))
     return commands
+
+
+def _read(
+    table: Path, *, target: str | None = None, group: str | None = None, columns: Sequence[str] = ()
+) -> RowTable:
+    """The table's rows; the published recidivism table is read by its own rules."""
+    from visus.data.corpora.compas import FEATURES, TARGET, is_compas, load_compas
+    from visus.data.tables.source import RowTable
+
+    if target in (None, TARGET) and is_compas(table):
+        return load_compas(table, columns=columns or FEATURES, filtered=target is not None)
+    return RowTable.from_csv(table, target=target, group=group)
 
 
 def _networks(seed: int) -> dict[str, Any]:
