@@ -27,7 +27,6 @@ import functools
 import importlib.util
 import json
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,10 +45,11 @@ from timing import measure, provenance
 from visus.methods.polytopes import Complex, census
 from visus.methods.polytopes.baselines import subdivide_edges, walk_cells
 from visus.methods.polytopes.baselines.layers import halfspaces, hidden_layers
+from visus.methods.polytopes.baselines.programs import Solver
 
 SAMPLE = 400
 """Cells that are enough to time what is done cell by cell."""
-PROGRAMS = {"scipy": 400, "highspy": 2000}
+PROGRAMS: dict[Solver, int] = {"scipy": 400, "highspy": 2000}
 """Linear programs that are enough to time a walk; at least two cells are walked."""
 BYTES_PER_CELL = {2: 400, 3: 1000, 4: 2500, 5: 8000}
 """Generous guesses that keep the sweeps below the memory limit; what was measured is in the output."""
@@ -240,13 +240,24 @@ def _peak_here(fields: dict[str, Any], device: str, threads: int) -> dict[str, f
     count(Net(widths=(2, 4)), device)  # imports and caches are not the census's
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
-    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    before, begun = resident("VmRSS", forget=True), time.process_time()
     found = count(net, device)
     spent = time.process_time() - begun
-    grown = 1024.0 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    grown = resident("VmHWM") - before
     if device != "cpu":
         grown = float(torch.cuda.max_memory_allocated())
     return {"cells": float(found.num_cells), "seconds": spent, "peak_bytes": grown}
+
+
+def resident(field: str, *, forget: bool = False) -> float:
+    """Bytes of this process in memory: `VmRSS` now, `VmHWM` at most since the last call with `forget`; Linux only.
+
+    `ru_maxrss` will not do: a new process inherits its parent's.
+    """
+    if forget:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024.0 * int(next(line.split()[1] for line in lines if line.startswith(field)))
 
 
 def sweep(nets: list[Net], device: str, memory_gb: float, seconds: float) -> Iterator[dict[str, Any]]:

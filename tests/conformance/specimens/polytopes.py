@@ -160,7 +160,7 @@ def bad_inputs(folder: Path, example: Path, commands: Sequence[Sequence[str]]) -
     np.save(folder / "wide.npy", np.random.default_rng(0).normal(size=(3, 7)))
     points[1] = str(folder / "wide.npy")
     refuse("wrong shape", "points of another network", ["slice", str(stored), *points], "7")
-    refuse("wrong columns", "target", fit(fine, target="regoin"), "fine.csv", "regoin", "region")
+    refuse("wrong columns", "target", fit(fine, target="regio"), "fine.csv", "regio", "region")
     refuse("wrong columns", "input", fit(fine, "--columns", "x", "w"), "fine.csv", "column w", "x, y")
     words = table("words.csv", frame.assign(x=["left", *frame["x"][1:]]))
     refuse(

@@ -123,7 +123,7 @@ def test_residual_convolutional_net_on_a_slice():
     net = Residual()
     net.norm.running_mean.normal_()
     net.norm.running_var.uniform_(0.5, 2)
-    images = torch.randn(3, 36)
+    images = torch.randn(3, 16)
     basis = torch.linalg.qr((images[1:] - images[0]).T.double())[0]
 
     class Sliced(nn.Module):
@@ -133,14 +133,14 @@ def test_residual_convolutional_net_on_a_slice():
             self.register_buffer("basis", basis)
 
         def forward(self, x):
-            return self.net((x @ self.basis.T + images[0]).view(-1, 1, 6, 6))
+            return self.net((x @ self.basis.T + images[0]).view(-1, 1, 4, 4))
 
     model = Sliced().train()
     complex_ = census(model, (-2.0, 2.0), dimension=2)
     assert complex_.num_cells > 100
     assert model.training
     assert net.norm.weight.dtype == torch.float32
-    check_affine_on_cells(model, complex_, draws=complex_.num_cells)
+    check_affine_on_cells(model, complex_, draws=100)
 
 
 def test_inputs_are_reshaped():

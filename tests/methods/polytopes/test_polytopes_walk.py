@@ -54,7 +54,9 @@ def test_the_cells_fill_the_box(setting):
     patterns = complex_.patterns()
     assert patterns.shape == (complex_.num_cells, sum(widths[1:-1]))
     assert len(patterns.unique(dim=0)) == complex_.num_cells
-    points = (torch.rand(20_000, dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1) * radius
+    points = (
+        torch.rand(20_000, dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
+    ) * radius
     found = {row.tobytes() for row in np.unique(Probe(model).packed_patterns(points).numpy(), axis=0)}
     assert found <= {row.tobytes() for row in complex_.packed.numpy()}
 
@@ -105,78 +107,66 @@ def test_permuting_and_rescaling_neurons_changes_nothing():
     assert counts[0] == counts[1]
 
 
-def neighbors_by_programs(model: nn.Sequential, radius: float) -> set[tuple[int, ...]]:
-    """All patterns of a net in a box, by walking from cell to cell with one linear program per possible facet."""
-    layers = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in model if isinstance(m, nn.Linear)]
-    dim = layers[0][0].shape[1]
-    box = [(-radius, radius)] * dim
+class Programs:
+    """All patterns of a net in a box, walking from cell to cell with one linear program per possible facet."""
 
-    def rows(pattern):
-        slope, offset, at, found = np.eye(dim), np.zeros(dim), 0, []
-        for weight, bias in layers[:-1]:
+    def __init__(self, model: nn.Sequential, radius: float) -> None:
+        layers = [layer for layer in model if isinstance(layer, nn.Linear)][:-1]
+        self.layers = [(layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in layers]
+        self.dim, self.radius = self.layers[0][0].shape[1], radius
+
+    def pattern(self, value: np.ndarray) -> tuple[int, ...]:
+        found: list[int] = []
+        for weight, bias in self.layers:
+            z = weight @ value + bias
+            found += (z > 0).astype(int).tolist()
+            value = np.maximum(z, 0)
+        return tuple(found)
+
+    def constraints(self, pattern: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (a, b) with a x + b <= 0 inside the cell."""
+        slope, offset, rest, rows = np.eye(self.dim), np.zeros(self.dim), np.array(pattern), []
+        for weight, bias in self.layers:
             slope, offset = weight @ slope, weight @ offset + bias
-            sign = np.array(pattern[at : at + len(bias)])
-            at += len(bias)
-            found.append((slope * (1 - 2 * sign)[:, None], offset * (1 - 2 * sign)))
+            sign, rest = rest[: len(bias)], rest[len(bias) :]
+            rows.append(np.column_stack([slope, offset]) * (1 - 2 * sign)[:, None])
             slope, offset = slope * sign[:, None], offset * sign
-        return np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])
+        rows = np.concatenate(rows)
+        return rows[:, :-1], rows[:, -1]
 
-    def inside(pattern) -> bool:
-        a, b = rows(pattern)
+    def facet(self, a: np.ndarray, b: np.ndarray, flip: int) -> np.ndarray | None:
+        """The center of the largest ball, in the hyperplane of one constraint, that keeps the others and the box."""
         norm = np.linalg.norm(a, axis=1)
-        if (b[norm == 0] > 0).any():
-            return False
-        a, b, norm = a[norm > 0], b[norm > 0], norm[norm > 0]
-        walls = np.concatenate([np.eye(dim), -np.eye(dim)])
-        left = np.block([[a, norm[:, None]], [walls, np.ones((2 * dim, 1))]])
-        right = np.concatenate([-b, np.full(2 * dim, radius)])
-        found = linprog([0.0] * dim + [-1.0], left, right, bounds=[(None, None)] * (dim + 1))
-        return found.status == 0 and -found.fun > 1e-9
+        others = (norm > 0) & (np.arange(len(a)) != flip)
+        walls = np.concatenate([np.eye(self.dim), -np.eye(self.dim)])
+        left = np.column_stack(
+            [np.concatenate([a[others], walls]), np.append(norm[others], np.ones(2 * self.dim))]
+        )
+        right = np.append(-b[others], np.full(2 * self.dim, self.radius))
+        found = linprog(
+            [0.0] * self.dim + [-1.0],
+            left,
+            right,
+            [[*a[flip], 0.0]],
+            [-b[flip]],
+            [(None, None)] * (self.dim + 1),
+        )
+        return found.x[: self.dim] if found.status == 0 and -found.fun > 1e-9 else None
 
-    center = np.full(dim, 0.0123)
-    start, value = [], center
-    for weight, bias in layers[:-1]:
-        z = weight @ value + bias
-        start += (z > 0).astype(int).tolist()
-        value = np.maximum(z, 0)
-    seen, todo = {tuple(start)}, [tuple(start)]
-    tried = set(seen)
-    while todo:
-        pattern = todo.pop()
-        a, b = rows(pattern)
-        for flip in range(len(pattern)):
-            norm = np.linalg.norm(a[flip])
-            if norm == 0:
-                continue
-            # A facet: the largest ball in the hyperplane within the other constraints.
-            others = [i for i in range(len(a)) if i != flip and np.linalg.norm(a[i]) > 0]
-            left = np.column_stack([a[others], np.linalg.norm(a[others], axis=1)])
-            right = -b[others]
-            walls = np.concatenate([np.eye(dim), -np.eye(dim)])
-            left = np.concatenate([left, np.column_stack([walls, np.ones(2 * dim)])])
-            right = np.concatenate([right, np.full(2 * dim, radius)])
-            equal = np.append(a[flip], 0.0)[None]
-            found = linprog(
-                [0.0] * dim + [-1.0], left, right, equal, [-b[flip]], [(None, None)] * (dim + 1)
-            )
-            if found.status != 0 or -found.fun <= 1e-9:
-                continue
-            # Beyond the facet, signs of later layers that follow the flip are read off at a point there.
-            place = found.x[:dim] - a[flip] / norm * -1e-9 * 1.0
-            after = []
-            value = place
-            for weight, bias in layers[:-1]:
-                z = weight @ value + bias
-                after += (z > 0).astype(int).tolist()
-                value = np.maximum(z, 0)
-            after = tuple(after)
-            if after not in tried:
-                tried.add(after)
-                if inside(after):
-                    seen.add(after)
-                    todo.append(after)
-    del box
-    return seen
+    def walk(self) -> set[tuple[int, ...]]:
+        start = self.pattern(np.full(self.dim, 0.0123))
+        seen, todo = {start}, [start]
+        while todo:
+            a, b = self.constraints(todo.pop())
+            for flip in np.flatnonzero(np.linalg.norm(a, axis=1)):
+                center = self.facet(a, b, flip)
+                if center is None:
+                    continue
+                beyond = self.pattern(center + 1e-8 * a[flip] / np.linalg.norm(a[flip]))
+                if beyond not in seen:
+                    seen.add(beyond)
+                    todo.append(beyond)
+        return seen
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -185,7 +175,7 @@ def test_agrees_with_linear_programs(seed):
     model = mlp(widths, seed=seed)
     radius = 1e3
     complex_ = census(model, (-radius, radius))
-    want = neighbors_by_programs(model, radius)
+    want = Programs(model, radius).walk()
     assert {tuple(row) for row in complex_.patterns().int().tolist()} == want
     dim, first = widths[0], widths[1]
     assert float(complex_.interior_degree.double().mean()) <= 2 * dim
@@ -193,7 +183,12 @@ def test_agrees_with_linear_programs(seed):
 
 
 @pytest.mark.parametrize(
-    "model", [mlp((2, 24, 24, 1), seed=1), mlp((3, 14, 10, 1), seed=1), mlp((3, 10, 8, 1), bias=0.0, seed=2)]
+    "model",
+    [
+        mlp((2, 60, 40, 1), init="kaiming", seed=1),
+        mlp((3, 14, 10, 1), seed=1),
+        mlp((3, 10, 8, 1), bias=0.0, seed=2),
+    ],
 )
 def test_taken_apart_it_is_the_same_complex(model, monkeypatch):
     whole = census(model)
@@ -238,7 +233,10 @@ def test_processes_find_the_same_complex():
     assert facts(one) == facts(two)
     assert {row.tobytes() for row in one.packed.numpy()} == {row.tobytes() for row in two.packed.numpy()}
     tally = census_stream(model, workers=2)
-    assert tally.histogram("num_facets", "cells").tolist() == one.tally().histogram("num_facets", "cells").tolist()
+    assert (
+        tally.histogram("num_facets", "cells").tolist()
+        == one.tally().histogram("num_facets", "cells").tolist()
+    )
 
 
 def test_a_slice_is_the_net_behind_it():

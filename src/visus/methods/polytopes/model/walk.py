@@ -57,7 +57,7 @@ class Walk:
 
     probe: Probe
     tolerance: float
-    block: int = BLOCK
+    block: int
     rule: Rule | None = None
     """For histograms only: the triangulation rule. None: the complex itself is wanted."""
 
@@ -186,7 +186,7 @@ def census(
     from visus.methods.polytopes.model.complex import Complex
 
     probe, root = _start(model, box, dimension, slice, shape, device)
-    walk = Walk(probe, tolerance)
+    walk = Walk(probe, tolerance, BLOCK)
     leaves: list[Leaf] = []
     held = 0
     for leaf, done in _finished(walk, root, workers):
