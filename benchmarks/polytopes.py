@@ -51,13 +51,13 @@ SAMPLE = 400
 """Cells that are enough to time what is done cell by cell."""
 PROGRAMS: dict[Solver, int] = {"scipy": 400, "highspy": 2000}
 """Linear programs that are enough to time a walk; at least two cells are walked."""
-BYTES_PER_CELL = {2: 400, 3: 1000, 4: 2500, 5: 8000}
+BYTES_PER_CELL = {2: 1000, 3: 2000, 4: 4000, 5: 10_000}
 """Generous guesses that keep the sweeps below the memory limit; what was measured is in the output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Net:
-    """A ReLU stack and a box [-half, half]^d. Biases are a constant, or uniform within 1 / sqrt(fan-in)."""
+    """A ReLU stack and a box [-half, half]^d; `bias` None starts it as torch does."""
 
     widths: tuple[int, ...]
     bias: float | None = None
@@ -70,16 +70,18 @@ class Net:
         return "-".join(map(str, self.widths)) + (f" (+-{self.half:g})" if self.half != 1 else "")
 
     def build(self) -> nn.Sequential:
-        """Xavier uniform weights of seed 0, float64."""
+        """Float64 weights of seed 0: Xavier uniform with constant biases, else uniform within 1 / sqrt(fan-in)."""
         generator = torch.Generator().manual_seed(0)
         layers: list[nn.Module] = []
         for fan_in, fan_out in zip(self.widths, (*self.widths[1:], 1), strict=True):
             layer = nn.Linear(fan_in, fan_out, dtype=torch.float64)
-            nn.init.xavier_uniform_(layer.weight, generator=generator)
             reach = fan_in**-0.5
             with torch.no_grad():
-                layer.bias.uniform_(-reach, reach, generator=generator)
-                if self.bias is not None:
+                if self.bias is None:
+                    layer.weight.uniform_(-reach, reach, generator=generator)
+                    layer.bias.uniform_(-reach, reach, generator=generator)
+                else:
+                    nn.init.xavier_uniform_(layer.weight, generator=generator)
                     layer.bias.fill_(self.bias)
             layers += [layer, nn.ReLU()]
         return nn.Sequential(*layers[:-1])
@@ -250,10 +252,12 @@ def _peak_here(fields: dict[str, Any], device: str, threads: int) -> dict[str, f
 
 
 def resident(field: str, *, forget: bool = False) -> float:
-    """Bytes of this process in memory: `VmRSS` now, `VmHWM` at most since the last call with `forget`; Linux only.
+    """Bytes of this process in memory: `VmRSS` now, `VmHWM` at most since the last call with `forget`; 0 without Linux.
 
     `ru_maxrss` will not do: a new process inherits its parent's.
     """
+    if not Path("/proc/self/status").exists():
+        return 0.0
     if forget:
         Path("/proc/self/clear_refs").write_text("5")
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -29,7 +29,7 @@ Progress = Callable[[int, int], object]
 """Called with the cells found so far and an estimate of all."""
 Box = tuple[float | Sequence[float] | Tensor, float | Sequence[float] | Tensor]
 
-BLOCK = 64 * 2**20
+BLOCK = 16 * 2**20
 """Bytes of a sub-complex above which it is split: larger ones leave the cache, smaller ones are slowed by overhead."""
 TASKS = 8
 """Sub-complexes per process, so that the processes end together."""
@@ -136,12 +136,14 @@ class Walk:
 
 def interior_points(lattice: Lattice) -> Tensor:
     """(n, d) a point inside each cell: a mean of its vertices, weighted by the number of flags at each."""
-    total = torch.cat([lattice.points, lattice.points.new_ones((len(lattice.points), 1))], 1)
-    total = total.index_select(0, lattice.edges[:, 0]) + total.index_select(0, lattice.edges[:, 1])
+    # Coordinate after coordinate: adding up vectors is several times faster than adding up rows of a table.
+    sums = [*lattice.points.t(), lattice.points.new_ones(len(lattice.points))]
+    first, last = lattice.edges.t().contiguous()
+    sums = [total.index_select(0, first) + total.index_select(0, last) for total in sums]
     for rows, count in zip(lattice.rows, lattice.f_vector[2:], strict=True):
-        upper = total.new_zeros((count, total.shape[1]))
-        total = upper.index_add_(0, rows[:, 0], total.index_select(0, rows[:, 1]))
-    return total[:, :-1] / total[:, -1:]
+        face, side = rows.t().contiguous()
+        sums = [total.new_zeros(count).index_add_(0, face, total.index_select(0, side)) for total in sums]
+    return torch.stack(sums[:-1], 1) / sums[-1][:, None]
 
 
 def census(
