@@ -32,12 +32,12 @@ $(READY): pyproject.toml constraints/ci.txt
 	@touch $(READY)
 
 demo: setup
-	@echo "== measuring the claims of $(PAGE) with preset $(PRESET) (about 8 minutes on 2 cores for preset demo) =="
+	@echo "== measuring the claims of $(PAGE) with preset $(PRESET) (about 10 minutes on 2 cores for preset demo) =="
 	@$(BIN)/visus digest $(PAGE) --preset $(PRESET) --out $(OUT)
 	@echo "== open $(OUT)/report.html; the page with evidence is $(OUT)/evidence.md =="
 
 test: setup
-	@echo "== running the default test suite (about 5 minutes on 2 cores) =="
+	@echo "== running the default test suite (about 8 minutes on 2 cores) =="
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: setup

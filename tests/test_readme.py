@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from visus.catalogue import get
+from visus.catalogue import get, works
 from visus.cli.app import VERBS
 from visus.cli.method import load_verbs
-from visus.report.readme_table import update
+from visus.report.evidence_tables import update
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -84,11 +84,10 @@ def test_the_python_of_the_readme_runs(name, tmp_path, monkeypatch):
         exec(compile(block, name, "exec"), {"__name__": "readme"})
 
 
-def test_the_evidence_table_is_the_one_of_the_evidence(tmp_path):
-    folder = ROOT / "evidence"
-    if not folder.is_dir():
-        pytest.skip("no evidence is committed yet")
-    files = sorted(folder.glob("*.json"))
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{card.slug}.md" for card in works())])
+def test_the_evidence_tables_are_those_of_the_evidence(page, tmp_path):
+    files = sorted((ROOT / "evidence").glob("*.json"))
     assert files
-    copy = Path(shutil.copy(ROOT / "README.md", tmp_path))
-    assert not update(copy, files), "run python -m visus.report.readme_table README.md evidence/*.json"
+    copy = Path(shutil.copy(ROOT / page, tmp_path))
+    wanted = "python -m visus.report.evidence_tables README.md docs/*.md --evidence evidence/*.json"
+    assert not update(copy, files), f"run {wanted}"

@@ -6,7 +6,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from visus.data.formats import read_image
 from visus.data.formats.arrays import scaled
 from visus.data.formats.table import line_of, read_table, require_column
 from visus.data.loader import Indices, as_indices
+from visus.data.tables.source import RowTable, whole_target
 from visus.errors import InputError
 from visus.protocols import Batch
 
@@ -28,7 +29,7 @@ CACHE_BYTES = 512 * 2**20
 """Most memory that decoded images of one table may occupy between batches."""
 
 
-class ImageTable:
+class ImageTable(RowTable):
     """A source of images with table rows, and a target if there is one.
 
     A batch holds `image` (float32, (b, c, *space)), `row` (a dict per item: the feature columns, missing
@@ -68,8 +69,7 @@ class ImageTable:
         image_size: Sequence[int] | None = None,
         read: Callable[[Path], Tensor] | None = None,
     ) -> None:
-        self.file, self.target, self.group = file, target, group
-        self.frame = _checked(frame, target=target, group=group, file=file)
+        super().__init__(frame, target=target, group=group, file=file)
         self.image_size = tuple(int(size) for size in image_size) if image_size is not None else None
         self.read = read or _read_pixels
         self.paths: list[Path] | None = None
@@ -115,13 +115,8 @@ class ImageTable:
         path = Path(path)
         frame = read_table(path, text_columns=(image_column,))
         require_column(frame, image_column, file=path)
-        if (
-            target is not None
-            and not require_target
-            and (target not in frame or bool(frame[target].isna().any()))
-        ):
-            frame = frame.drop(columns=[target], errors="ignore")
-            target = None
+        if not require_target:
+            frame, target = whole_target(frame, target)
         for column in (target, group):
             if column is not None:
                 require_column(frame, column, file=path)
@@ -142,57 +137,21 @@ class ImageTable:
         table._image_field = image_column
         return table
 
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    @property
-    def columns(self) -> list[str]:
-        """The feature columns: all but target and group."""
-        return [name for name in self.frame.columns if name not in (self.target, self.group)]
-
-    @property
-    def features(self) -> pd.DataFrame:
-        """The feature columns as a frame."""
-        return self.frame.loc[:, self.columns]
-
-    @property
-    def targets(self) -> list[Any]:
-        """Every item's target."""
-        if self.target is None:
-            raise InputError("has no target", file=self.file, remedy="name the target column")
-        return [_plain(value) for value in self.frame[self.target]]
-
-    @property
-    def groups(self) -> list[Any] | None:
-        """Every item's group, None without a group column."""
-        return None if self.group is None else [_plain(value) for value in self.frame[self.group]]
-
     def batch(self, indices: Indices) -> Batch:
         """The named items. A picture that cannot be read is an `InputError` naming file, column and line."""
         index = as_indices(indices, len(self)).tolist()
-        rows = self.features.iloc[index]
-        batch: Batch = {
-            "image": self._pictures(index),
-            "row": [{name: _plain(value) for name, value in row.items()} for row in rows.to_dict("records")],
-        }
-        if self.target is not None:
-            batch["target"] = [_plain(value) for value in self.frame[self.target].iloc[index]]
-        return batch
+        return {"image": self._pictures(index), **super().batch(index)}
 
-    def subset(self, indices: Indices) -> ImageTable:
+    def subset(self, indices: Indices) -> Self:
         """Some items as a table of their own; decoded images are shared with this one."""
         index = as_indices(indices, len(self))
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__)
-        part.frame = _checked(
-            self.frame.iloc[index.tolist()], target=self.target, group=self.group, file=self.file
-        )
+        part = super().subset(index)
         part.images = self.images[index] if self.images is not None else None
         part.paths = [self.paths[i] for i in index.tolist()] if self.paths is not None else None
         part._row_numbers = self._row_numbers[index.numpy()]
         return part
 
-    def resized(self, size: Sequence[int] | None) -> ImageTable:
+    def resized(self, size: Sequence[int] | None) -> Self:
         """The same items with images resized to *space `size`; None changes nothing."""
         if size is None:
             return self
@@ -298,33 +257,6 @@ def _read_pixels(path: Path) -> Float[Tensor, "c ..."]:
     return torch.from_numpy(read_image(path).array)
 
 
-def _checked(
-    frame: pd.DataFrame, *, target: str | None, group: str | None, file: str | Path | None
-) -> pd.DataFrame:
-    if len(frame) == 0:
-        raise InputError("has no rows", file=file, remedy="give at least one item")
-    frame = frame.reset_index(drop=True)
-    frame.columns = [str(name) for name in frame.columns]
-    doubled = sorted(set(frame.columns[frame.columns.duplicated()]))
-    if doubled:
-        raise InputError(
-            "appears more than once", file=file, field=f"column {doubled[0]}", remedy="rename one"
-        )
-    for column, role in ((target, "target"), (group, "group")):
-        if column is None:
-            continue
-        require_column(frame, column, file=file)
-        missing = np.flatnonzero(frame[column].isna())
-        if len(missing):
-            raise InputError(
-                f"{role} is missing in {len(missing)} of {len(frame)} rows",
-                file=file,
-                field=f"column {column}, line {line_of(missing[0])}",
-                remedy=f"fill in the {role} or delete these rows",
-            )
-    return frame
-
-
 def _checked_images(images: Tensor | np.ndarray) -> Tensor:
     tensor = torch.as_tensor(images).detach().cpu()
     if tensor.ndim < 3:
@@ -362,12 +294,6 @@ def _resolve(given_paths: list[Any], column: str, root: Path, file: Path) -> lis
             remedy=f"relative paths are looked up in {root}; correct them or give another root folder",
         )
     return paths
-
-
-def _plain(value: Any) -> Any:
-    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and value != value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _shape(picture: Tensor) -> str:

@@ -77,19 +77,20 @@ def commit(source: Path = Path(__file__)) -> str | None:
 
 MEASURED_ROOMS = ("nn", "metrics", "data", "engine")
 """What a trial's numbers may depend on beside its own method: everything below the floor of methods."""
-SHOWN_ONLY = ("figures.py", "verbs.py")
-"""A method's files that no number depends on."""
+SHOWN_ONLY = ("figures", "verbs")
+"""A method's modules, files or folders, that no number depends on."""
 
 
 @functools.cache
 def code_digest(slug: str) -> str:
     """Hash of the source code that a trial of this method runs: its folder and the floors below."""
     package = Path(__file__).resolve().parents[1]
-    rooms = [package / room for room in MEASURED_ROOMS] + [package / "methods" / slug]
+    method = package / "methods" / slug
+    shown = [file for name in SHOWN_ONLY for file in (method / f"{name}.py", *(method / name).rglob("*.py"))]
+    rooms = [package / room for room in MEASURED_ROOMS] + [method]
     digest = hashlib.sha256()
-    for file in sorted(file for room in rooms for file in room.rglob("*.py")):
-        if file.name not in SHOWN_ONLY:
-            digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
+    for file in sorted({file for room in rooms for file in room.rglob("*.py")} - set(shown)):
+        digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from visus.protocols import Batch
 
 
 class RowTable:
-    """A source of table rows, with a target if there is one: `ImageTable` without the images.
+    """A source of table rows, with a target if there is one; `visus.data.image_table.ImageTable` adds pictures.
 
     A batch holds `row` (a dict per item: the feature columns, missing values as None) and, with a target,
     `target` (a list of Python values). Target and group are not part of `row`.
@@ -76,10 +77,8 @@ class RowTable:
         """
         path = Path(path)
         frame = read_table(path)
-        optional = target is not None and not require_target
-        if optional and (target not in frame or bool(frame[target].isna().any())):
-            frame = frame.drop(columns=[target], errors="ignore")
-            target = None
+        if not require_target:
+            frame, target = whole_target(frame, target)
         for column in (*(columns or ()), target, group):
             if column is not None:
                 require_column(frame, column, file=path)
@@ -128,12 +127,14 @@ class RowTable:
             batch["target"] = [_plain(value) for value in self.frame[self.target].iloc[index]]
         return batch
 
-    def subset(self, indices: Indices) -> RowTable:
+    def subset(self, indices: Indices) -> Self:
         """Some items as a table of their own."""
         index = as_indices(indices, len(self)).tolist()
-        return RowTable(self.frame.iloc[index], target=self.target, group=self.group, file=self.file)
+        part = copy.copy(self)
+        part.frame = _checked(self.frame.iloc[index], target=self.target, group=self.group, file=self.file)
+        return part
 
-    def split(self, fractions: Mapping[str, float], *, seed: int) -> dict[str, RowTable]:
+    def split(self, fractions: Mapping[str, float], *, seed: int) -> dict[str, Self]:
         """Parts by name: no group is in two of them, classes keep their shares (`grouped_stratified_split`)."""
         parts = grouped_stratified_split(self.targets, self.groups, fractions, seed)
         return {name: self.subset(index) for name, index in parts.items()}
@@ -155,6 +156,13 @@ def naming_file(data: Any) -> Iterator[None]:
         if error.file is not None or file is None:
             raise
         raise InputError(error.problem, file=file, field=error.field, remedy=error.remedy) from error
+
+
+def whole_target(frame: pd.DataFrame, target: str | None) -> tuple[pd.DataFrame, str | None]:
+    """The frame with its target if that has no gaps; else without the column, and None."""
+    if target is None or (target in frame and not bool(frame[target].isna().any())):
+        return frame, target
+    return frame.drop(columns=[target], errors="ignore"), None
 
 
 def _checked(

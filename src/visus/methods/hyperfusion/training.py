@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,18 +74,6 @@ def read_through(items: Items) -> None:
                 field=f"images, after item {start}",
                 remedy="give image_size to resize all, and one number of channels",
             )
-
-
-@contextmanager
-def naming_file(data: Any) -> Iterator[None]:
-    """Complete an `InputError` raised inside by the file that the data come from, if they come from one."""
-    try:
-        yield
-    except InputError as error:
-        file = getattr(data, "file", None)
-        if error.file is not None or file is None:
-            raise
-        raise InputError(error.problem, file=file, field=error.field, remedy=error.remedy) from error
 
 
 def normalize(image: Float[Tensor, "b c *space"], mode: str) -> Float[Tensor, "b c *space"]:

@@ -13,6 +13,7 @@ from visus.data.image_table import ImageTable
 from visus.data.loader import Tensors, fingerprint, iterate
 from visus.data.splits import grouped_stratified_split
 from visus.data.tables import TablePreprocessor, infer_columns
+from visus.data.tables.source import naming_file
 from visus.engine import Run, TorchEstimator
 from visus.errors import InputError
 from visus.methods.hyperfusion.baselines import Forest
@@ -33,7 +34,6 @@ from visus.methods.hyperfusion.training import (
     check_axis,
     class_weights,
     halves,
-    naming_file,
     read_through,
     run_network,
 )
