@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 import report_examples as examples
 
-from visus.catalogue import cards
+from visus.catalogue import cards, select
 from visus.report.digest_page import annotate, figure_files, plain
 from visus.report.html import report
 from visus.report.listing import Context, list_papers
@@ -46,8 +46,10 @@ def test_cells_and_details(shared):
     done = annotated(read(shared / "digests" / "digest_b.md"), "en")
     entries = {entry.arxiv: entry for entry in done.entries}
     assert entries["2403.01643"].extra["Evidence"] == "[3 hold · 2 fail · 4 undecided](report.html#attention)"
-    assert entries["2305.05351"].extra["Evidence"] == "not implemented in visus yet"
-    assert entries["2305.05351"].evidence == "**Evidence**: not implemented in visus yet."
+    assert entries["2305.05351"].extra["Evidence"] == "implemented, not run this time"
+    for planned in (entries[card.arxiv] for card in select(status="planned") if card.arxiv in entries):
+        assert planned.extra["Evidence"] == "not implemented in visus yet"
+        assert planned.evidence == "**Evidence**: not implemented in visus yet."
     evidence = entries["2403.01643"].evidence
     assert evidence.startswith("**Evidence (visus 0.1.0, preset demo, 2026-11-22)**: 3 hold")
     lines = [line for line in evidence.splitlines() if line.startswith("- ")]

@@ -16,7 +16,7 @@ from visus.errors import InputError
 from visus.protocols import Evidence, Figure, PaperEvidence
 from visus.study import decide, from_json, measure, merge, to_json
 from visus.study.evidence import check, plan
-from visus.study.provenance import commit, device_name, installed
+from visus.study.provenance import code_digest, commit, device_name, installed
 from visus.version import __version__
 
 
@@ -305,6 +305,24 @@ def test_commit_is_told_only_for_tracked_files_and_says_dirty(tmp_path):
     assert commit(source) == clean
     (source.parent.parent / "new.py").write_text("2")
     assert commit(source) == f"{clean}-dirty"
+
+
+def test_what_only_shows_is_not_code_that_numbers_depend_on(tmp_path):
+    def digest(name: str, files: tuple[str, ...]) -> str:
+        package = tmp_path / name
+        for file in files:
+            path = package / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"# {path.name}")
+        return code_digest("toy", package)
+
+    measured = ("methods/toy/model.py", "nn/layers.py", "data/tables/source.py")
+    bare = digest("bare", measured)
+    shown = ("figures.py", "verbs.py", "figures/cells.py", "figures/deep/axes.py", "verbs/pages.py")
+    assert digest("shown", (*measured, *(f"methods/toy/{file}" for file in shown))) == bare
+    assert digest("other", (*measured, "methods/other/model.py")) == bare
+    for more in ("methods/toy/model/figures.py", "methods/toy/claims/verbs/one.py", "nn/verbs.py"):
+        assert digest(more.replace("/", "-"), (*measured, more)) != bare
 
 
 def test_versions_and_device():

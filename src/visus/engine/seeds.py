@@ -27,7 +27,10 @@ def derive_seed(seed: int, *names: str | int) -> int:
 
 def seed_globals(seed: int) -> None:
     """Seed the generators of torch (all devices), NumPy and Python."""
-    torch.manual_seed(seed)
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        torch.manual_seed(seed)
+    else:  # the same generator; without the stack traces that torch notes for devices that are not there
+        torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries that draw from the global generator
     random.seed(seed)
 

@@ -81,10 +81,12 @@ SHOWN_ONLY = ("figures", "verbs")
 """A method's modules, files or folders, that no number depends on."""
 
 
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
 @functools.cache
-def code_digest(slug: str) -> str:
+def code_digest(slug: str, package: Path = PACKAGE) -> str:
     """Hash of the source code that a trial of this method runs: its folder and the floors below."""
-    package = Path(__file__).resolve().parents[1]
     method = package / "methods" / slug
     shown = [file for name in SHOWN_ONLY for file in (method / f"{name}.py", *(method / name).rglob("*.py"))]
     rooms = [package / room for room in MEASURED_ROOMS] + [method]

@@ -188,6 +188,49 @@ def test_priors_come_from_another_data_set(monkeypatch):
     assert loaded == ["cifar10"]
 
 
+@pytest.mark.parametrize("arm", ["gpt", "null"])
+def test_a_shared_prior_is_what_training_gives(arm, tmp_path, monkeypatch):
+    """One trial of a study trains it, in another process it is read; bits and scores are the same."""
+
+    def trial(arm, where):
+        run = Run(where / "transfer" / arm / "seed-2", seed=2, device="cpu", progress=False)
+        trial = Trial(slug="gptnas", experiment="transfer", arm=arm, seed=2, preset="smoke")
+        return transfer.shelf_of(trial, run), transfer.measure_transfer(trial, run)
+
+    steps = transfer.STEPS["smoke"]
+    transfer.trained.cache_clear()
+    shelf, first = trial(arm, tmp_path)
+    assert [kept.name.split("-")[:2] for kept in shelf.iterdir()] == [[arm, "2"]]
+    transfer.trained.cache_clear()
+    alone = transfer.trained(arm, 2, steps)
+    monkeypatch.setattr(transfer, "train_priors", lambda *_, **__: pytest.fail("trained again"))
+    read = transfer.trained(arm, 2, steps, shelf)
+    assert read.information == alone.information
+    assert all(np.array_equal(one, other) for one, other in zip(read.levels, alone.levels, strict=True))
+    assert trial(arm, tmp_path)[1] == first
+    if arm == "gpt":
+        assert trial("sampling", tmp_path)[1]["information"] == first["information"]
+
+
+def test_a_prior_is_not_shared_with_another_corpus_or_training(monkeypatch):
+    table = load_nasbench201("cifar10")
+    keys = {
+        transfer.key_of(load_nasbench201(name), prior, seed, steps)
+        for name, prior, seed, steps in (
+            ("cifar10", "gpt", 1, 9),
+            ("cifar100", "gpt", 1, 9),
+            ("cifar10", "anti", 1, 9),
+            ("cifar10", "gpt", 2, 9),
+            ("cifar10", "gpt", 1, 8),
+        )
+    }
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    assert len({*keys, transfer.key_of(table, "gpt", 1, 9)}) == 6
+    changed = transfer.key_of(table, "gpt", 1, 9)
+    monkeypatch.setattr(transfer, "attention_code", images)
+    assert len({*keys, changed, transfer.key_of(table, "gpt", 1, 9)}) == 7, "other code"
+
+
 def test_a_bought_prior_is_paid_for():
     table = load_nasbench201("cifar100")
     rows = list(transfer.bought(table, 5, steps=3))

@@ -216,7 +216,7 @@ def test_what_is_no_share_is_refused(text):
 
 def test_shares_are_the_best_and_the_worst_by_fitness():
     assert Share.parse("a:top20").of(table()).tolist() == [[4, 4], [4, 3], [4, 2], [4, 1], [4, 0]]
-    assert Share.parse("a:bottom8").of(table()).tolist() == [[0, 1], [0, 0]]
+    assert Share.parse("a:bottom8").of(table()).tolist() == [[0, 0], [0, 1]]
     assert str(Share.parse("a:bottom2.5")) == "a:bottom2.5"
 
 

@@ -18,11 +18,11 @@ from visus.engine import Run
 from visus.errors import InputError
 from visus.methods.gptnas import GPTNAS, GPTNASConfig
 from visus.methods.gptnas.config import PRESETS, check
-from visus.methods.gptnas.estimator import prior_recipe
 from visus.methods.gptnas.search import Ledger
 from visus.methods.gptnas.training import candidate as candidates
 from visus.methods.gptnas.training.images import in_order, targets_of
 from visus.methods.gptnas.training.prior import train_prior
+from visus.methods.gptnas.training.setting import prior_recipe
 
 TINY = GPTNASConfig(
     prior="uniform",
@@ -107,9 +107,9 @@ def test_the_ledger_is_an_optuna_study_of_the_search(fitted):
 
 
 def test_without_optuna_a_search_resumes_as_well(fitted, tmp_path, monkeypatch):
-    from visus.methods.gptnas import estimator
+    from visus.methods.gptnas.training import setting
 
-    monkeypatch.setattr(estimator.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(setting.importlib.util, "find_spec", lambda name: None)
     whole, _ = fitted
     model = GPTNAS(TINY).fit(few(), run(tmp_path))
     assert not (tmp_path / "search" / "search.journal").exists()
@@ -123,6 +123,22 @@ def test_workers_change_nothing(fitted, tmp_path):
     model, _ = fitted
     both = GPTNAS(TINY).search(few(), run(tmp_path), workers=2)
     assert both.search_ == model.search_
+
+
+@pytest.mark.slow
+def test_candidates_on_a_dask_cluster(fitted, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    model, _ = fitted
+    where: Any = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with distributed.Client(**where):
+        many = GPTNAS(TINY).search(few(), run(tmp_path), backend="dask")
+    assert many.search_ == model.search_
+
+
+def test_candidates_in_one_process_take_turns(fitted, tmp_path):
+    model, _ = fitted
+    threads = GPTNAS(TINY).search(few(), run(tmp_path), workers=3, backend="threading")
+    assert threads.search_ == model.search_
 
 
 def test_the_validation_pictures_are_never_trained_on_before_the_search_is_over(tmp_path, monkeypatch):
@@ -167,7 +183,11 @@ def test_plain_search_regrows_nothing(tmp_path):
     found = GPTNAS(dataclasses.replace(TINY, prior="none")).search(few(), run(tmp_path))
     assert not any(any(entry["regrown"]) for entry in found.search_)
     assert found.information_ is None
-    assert found.warnings_ == []
+    assert len(found.warnings_) == 1, "no word of a prior"
+    assert "12 held-out pictures" in found.warnings_[0]
+    assert (
+        GPTNAS(dataclasses.replace(TINY, prior="none")).search(few(150), run(tmp_path / "b")).warnings_ == []
+    )
 
 
 def test_a_saved_prior_is_used(tmp_path):
@@ -208,9 +228,15 @@ def test_an_untouched_folder_after_a_refusal(tmp_path):
     one = Tensors({"image": torch.rand(6, 1, 4, 4), "target": ["a"] * 6})
     with pytest.raises(InputError, match="one class only"):
         GPTNAS(TINY).fit(one, run(tmp_path))
-    nan = Tensors({"image": torch.full((6, 1, 4, 4), math.nan), "target": ["a", "b"] * 3})
+    nan = Tensors({"image": torch.full((20, 1, 4, 4), math.nan), "target": ["a", "b"] * 10})
     with pytest.raises(InputError, match="not finite"):
         GPTNAS(TINY).fit(nan, run(tmp_path))
+    two = Tensors({"image": torch.rand(2, 1, 4, 4), "target": ["a", "b"]})
+    with pytest.raises(InputError, match="2 pictures, too few to train on"):
+        GPTNAS(TINY).fit(two, run(tmp_path))
+    six = Tensors({"image": torch.rand(6, 1, 4, 4), "target": ["a", "b"] * 3})
+    with pytest.raises(InputError, match="6 pictures, too few to compare candidates on"):
+        GPTNAS(TINY).fit(six, run(tmp_path))
     with pytest.raises(InputError, match="target: is absent"):
         GPTNAS(TINY).fit(Tensors({"image": torch.rand(6, 1, 4, 4)}), run(tmp_path))
     assert not list(tmp_path.iterdir())

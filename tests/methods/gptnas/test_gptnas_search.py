@@ -335,6 +335,6 @@ def test_evaluations_on_a_dask_cluster():
     with pytest.raises(InputError, match=r"Dask Client.*make a dask.distributed.Client"):
         run_search(Search(FIXED, SETTINGS), of_candidate, backend="dask")
     alone = run_search(Search(FIXED, SETTINGS, 0, Favor(FIXED)), of_candidate)
-    with distributed.Client(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None):
+    with distributed.Client(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"):
         many = run_search(Search(FIXED, SETTINGS, 0, Favor(FIXED)), of_candidate, backend="dask")
     assert many == alone

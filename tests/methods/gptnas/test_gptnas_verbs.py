@@ -103,10 +103,10 @@ def test_every_arm_is_run_and_written(tables, quick, tmp_path, capsys):
         row = tables["cifar100"].index([int(sign) for sign in found["best"]])
         assert tables["cifar100"].fitness[row] > 40
     assert summary["arms"]["gpt"]["mean"] > summary["arms"]["anti"]["mean"]
-    for name in ("curves.svg", "best.svg"):
+    for name in ("curves.svg", "prior.svg", "best.svg"):
         ElementTree.fromstring((tmp_path / "o" / name).read_text())
     page = (tmp_path / "o" / "index.html").read_text()
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3
     assert not re.search(r'(src|href)="(?!#)', page), "the page needs nothing from elsewhere"
     for words in ("GA + GPT", "95 % interval", "Information of the priors", "written:"):
         assert words in said
@@ -154,6 +154,18 @@ def test_a_saved_prior_of_cells_is_used(tables, quick, tmp_path, capsys):
     summary = json.loads((tmp_path / "o" / "summary.json").read_text())
     content = json.loads((tmp_path / "p" / "prior.json").read_text())
     assert summary["information_nats"] == {"gpt": content["information"]}
+    with pytest.raises(InputError, match="'anti' needs a prior"):
+        verbs.search(prior=str(tmp_path / "p"), arms=["gpt", "anti"], evals=6, seeds=2, out=tmp_path / "q")
+
+
+def test_only_the_priors_that_arms_need_are_trained(tables, quick, tmp_path, capsys):
+    arms = ["ga", "keep70", "gpt_init", "gpt@0.2"]
+    verbs.search(prior="cifar10:top5", arms=arms, evals=6, seeds=2, out=tmp_path / "o", workers=1)
+    summary = json.loads((tmp_path / "o" / "summary.json").read_text())
+    assert list(summary["arms"]) == arms
+    assert set(summary["information_nats"]) == {"gpt", "keep70"}
+    said = capsys.readouterr().out
+    assert "training priors: gpt (cifar10:top5, 781 cells), keep70 (cifar10:top70, 10,938 cells)" in said
 
 
 @pytest.mark.parametrize(
@@ -164,10 +176,11 @@ def test_a_saved_prior_of_cells_is_used(tables, quick, tmp_path, capsys):
         ({"seeds": 0}, "--seeds"),
         ({"population": 0}, "--population"),
         ({"workers": 0}, "--workers"),
-        ({"prior": "cifar11:top10"}, "cifar11"),
+        ({"prior": "cifar11:top10", "arms": ["gpt"]}, "--prior.*cifar11"),
         ({"prior": "best"}, "cifar10:top10"),
-        ({"arms": ["gpt"], "prior": "none"}, "needs the prior"),
-        ({"arms": ["hill"]}, "hill"),
+        ({"arms": ["gpt"], "prior": "none"}, "--arms: 'gpt' needs a prior that --prior none"),
+        ({"arms": ["ga"], "prior": "best"}, "--prior"),
+        ({"arms": ["hill"]}, "--arms: 'hill'"),
         ({"images": Path("x")}, "--images"),
         ({"table": Path("x")}, "--table"),
         ({"space": "macro"}, "--table"),
@@ -175,7 +188,7 @@ def test_a_saved_prior_of_cells_is_used(tables, quick, tmp_path, capsys):
         ({"space": "macro", "table": Path("x"), "proxy": Path("y")}, "--proxy"),
         ({"space": "blocks", "seeds": None}, "--images"),
         ({"space": "blocks", "images": Path("x"), "seeds": 3}, "--seeds"),
-        ({"rate": 2.0}, "rate"),
+        ({"rate": 2.0}, "--rate"),
     ],
 )
 def test_searches_that_make_no_sense_are_refused(words, says, tables, quick, tmp_path):
@@ -225,6 +238,31 @@ def test_search_on_pictures_then_fit(pictures, tmp_path, capsys):
     assert GPTNAS.load(out / "model").space().names(GPTNAS.load(out / "model").best_) == tuple(
         summary["blocks"]
     )
+
+
+def test_refused_pictures_leave_no_folder(tmp_path):
+    for label, count in (("a", 1), ("b", 1)):
+        (tmp_path / "few" / label).mkdir(parents=True)
+        for i in range(count):
+            np.save(tmp_path / "few" / label / f"{i}.npy", np.zeros((8, 8), np.float32))
+    with pytest.raises(InputError, match="few: images: has 2 pictures, too few"):
+        verbs.search(
+            space="blocks", images=tmp_path / "few", out=tmp_path / "o", preset="smoke", device="cpu"
+        )
+    with pytest.raises(InputError, match="too few"):
+        verbs.fit(tmp_path / "few", out=tmp_path / "o", preset="smoke", device="cpu")
+    assert not (tmp_path / "o").exists()
+
+
+def test_another_prior_in_the_same_folder_is_another_run(pictures, tmp_path):
+    words: Any = {"preset": "smoke", "set": SMALL, "device": "cpu"}
+    verbs.prior(out=tmp_path / "p", samples=0, **words)
+    fitting: Any = {"space": "blocks", "images": pictures, "prior": str(tmp_path / "p"), **words}
+    verbs.search(**fitting, out=tmp_path / "o")
+    shutil.rmtree(tmp_path / "p")
+    verbs.prior(out=tmp_path / "p", samples=0, seed=1, **words)
+    with pytest.raises(InputError, match="saved_prior"):
+        verbs.search(**fitting, out=tmp_path / "o")
 
 
 def test_flags_of_the_search_are_settings(pictures, tmp_path):
@@ -352,7 +390,7 @@ def test_trace_converts_both_ways(tmp_path, capsys):
 def test_a_page_escapes_and_keeps_drawings_apart(tmp_path):
     drawing = '<svg><defs><path id="a"/></defs><use href="#a" clip-path="url(#a)"/></svg>'
     page = Page("a < b").add_table(["x"], [["<y>"]]).add_drawing(drawing, "one").add_drawing(drawing, "two")
-    page.add_text("look & see", note=True).add_code("<code>").add_heading("end")
+    page.add_text("look & see", note=True).add_code("<code>", title="<t>").add_heading("end")
     page.write(tmp_path / "p.html")
     text = (tmp_path / "p.html").read_text()
     assert "&lt;y&gt;" in text

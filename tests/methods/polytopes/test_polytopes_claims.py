@@ -200,7 +200,7 @@ def test_large_networks_are_streamed(monkeypatch):
     found = measured("large", "deep", preset="gpu")
     kept = census(network((3, 9, 6)), (-1.0, 1.0))
     assert found == pytest.approx(shape_scores(kept.tally("pull")))
-    assert measured("large", "stated", preset="gpu") == {"share_simple": 0.57}
+    assert measured("large", "stated", preset="gpu") == {"share_simple": 0.5}
 
 
 def test_training_is_compared_with_its_own_start():

@@ -24,6 +24,7 @@ from visus.methods.polytopes.figures import (
     draw_exploded,
     draw_histograms,
     draw_history,
+    draw_views,
     exploded,
     figures,
     report,
@@ -84,13 +85,9 @@ def test_the_sequence_falls_in_lightness_so_that_order_needs_no_color():
 
 
 def test_words():
-    assert [percent(share) for share in (0, 0.0004, 0.012, 0.5, 1)] == [
-        "0 %",
-        "<0.1 %",
-        "1.2 %",
-        "50 %",
-        "100 %",
-    ]
+    shares = (0, 0.0004, 0.012, 0.5, 0.9949, 0.996, 0.99999, 1 - 1e-12, 1)
+    words = ["0 %", "<0.1 %", "1.2 %", "50 %", "99 %", "99.6 %", "99.9 %", "100 %", "100 %"]
+    assert [percent(share) for share in shares] == words
     assert (many(1, "cell"), many(1200, "cell"), number(1e6)) == ("1 cell", "1,200 cells", "1,000,000")
     which, labels = levels([3, 4, 12, 5], first=3, most=4)
     assert which.tolist() == [0, 1, 3, 2]
@@ -257,6 +254,20 @@ def test_histograms_tell_shares_and_means(space, plane):
     assert "largest 2" in words(draw_histograms({"one cell": census(dead(2), (-1.0, 1.0)).tally()}))
 
 
+def test_two_views_of_one_census(space):
+    tally, said = space.tally(), words(draw_views(space.tally(), title="Two views"))
+    for name, weight, more in (
+        ("cells", "cells", f", largest {tally.largest('num_simplices')}"),
+        ("volume",) * 2 + ("",),
+    ):
+        share = percent(tally.share("num_simplices", 7, weight))
+        mean = tally.mean("num_simplices", weight)
+        assert f"share of the {name}: {share} up to 7, mean {mean:.2f}{more}" in said
+    assert "Two views" in said
+    assert "up to" not in words(draw_views(tally, measure="num_facets"))
+    assert draw_views(tally) == draw_views(tally)
+
+
 def test_braces_in_a_name_are_letters(plane):
     assert "{net}" in words(draw_histograms({"{net}": plane.tally()}))
 
@@ -289,6 +300,9 @@ def test_bounds_name_the_bound():
     assert "2 d = 6" in said
     assert "flat" in said
     assert "1,000" in said
+    said = words(draw_bounds({"a": [5.9], "b": [5.8]}, {"a": [90], "b": [90_000]}, dimension=3))
+    assert "10,000" in said
+    assert words(draw_bounds({"one": [0.0]}, {"one": [1.0]}, dimension=2)).count("2 d = 4") == 1
     with pytest.raises(InputError, match="means"):
         draw_bounds({}, {}, dimension=3)
     with pytest.raises(InputError, match="means"):

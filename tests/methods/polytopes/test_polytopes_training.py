@@ -149,6 +149,7 @@ def test_rules_and_slices():
     [
         (lambda plain: [], "no history of censuses"),
         (lambda plain: {**plain, "rule": "delaunay"}, "rule delaunay, not pull"),
+        (lambda plain: {**plain, "box": [[-9.0], [9.0]]}, "in the box"),
         (lambda plain: {**plain, "history": plain["history"] * 2}, "epochs do not fit"),
         (
             lambda plain: {**plain, "tallies": {"9": next(iter(plain["tallies"].values()))}},

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -173,7 +174,7 @@ def test_smooth_and_unknown_onnx_operators_are_refused_by_name(tmp_path, capsys)
     onnx = pytest.importorskip("onnx")
     info = onnx.helper.make_tensor_value_info
     for kind, words in (
-        ("Sigmoid", ["sigmoid", "smooth", "0_bend"]),
+        ("Sigmoid", ["net.onnx", "sigmoid", "smooth", "0_bend"]),
         ("Erf", ["net.onnx", "node bend (Erf)", "not known"]),
     ):
         node = onnx.helper.make_node(kind, ["x"], ["y"], name="bend")
@@ -220,8 +221,14 @@ def test_the_classifier_from_table_to_pictures(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "learned region from x, y of 400 rows" in said
     assert "cells" in said
-    ElementTree.parse(run / "history.svg")
     made = Polytopes.load(run / "model")
+    page = (run / "report.html").read_text()
+    for name in ("history", "histograms", "histograms_by_volume", "bounds"):
+        ElementTree.parse(run / f"{name}.svg")
+    assert page.count("<svg") == 4
+    for row in made.history_:
+        shown = (row["epoch"], f"{row['accuracy']:.3f}", f"{int(row['num_cells']):,}")
+        assert "".join(f"<td>{cell}</td>" for cell in shown) in page
     done("evaluate", files / "test.csv", "--model", run, "--out", tmp_path / "s.json")
     scores = json.loads((tmp_path / "s.json").read_text())
     assert scores["num_cells"] == made.history_[-1]["num_cells"]
@@ -303,6 +310,38 @@ def test_the_recidivism_table_is_known(tmp_path, capsys):
     assert "tells the outcome" in message
 
 
+def test_a_word_among_numbers_is_told_with_its_line(tmp_path, capsys):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"]).astype(object)
+    frame["y"] = ["up", "down"] * 30
+    frame.loc[7, "b"] = "oops"
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    message = refused(capsys, "fit", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "run")
+    assert "column b, line 9" in message
+    assert "categorical" not in message
+
+
+def test_what_is_free_bounds_a_census(flat, tmp_path, capsys, monkeypatch):
+    from visus.methods.polytopes.verbs import counting
+
+    free = counting.free_memory()
+    assert free is None or 0 < free < 1e6
+    monkeypatch.setattr(counting, "free_memory", lambda: 0.0)
+    assert "0 allowed" in refused(capsys, "census", flat[0], "--out", tmp_path / "out")
+    done("census", flat[0], "--mode", "stream", "--out", tmp_path / "stream")
+    done("census", flat[0], "--memory-gb", "1", "--out", tmp_path / "asked")
+    monkeypatch.setattr(counting, "free_memory", lambda: None)
+    done("census", flat[0], "--out", tmp_path / "unknown")
+
+
+def test_a_history_without_counts_has_a_page(tmp_path):
+    from visus.methods.polytopes.verbs.pages import write_history
+
+    made = Polytopes(replace(Polytopes.preset("smoke"), max_cells=1)).fit(Polytopes.example("train"))
+    write_history(tmp_path, made, name="t.csv", target="region")
+    assert "more than 1 cells" in (tmp_path / "report.html").read_text()
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
 def test_mistakes_with_weights_and_points(flat, tmp_path, capsys):
     path, _ = flat
     out = ["--out", tmp_path / "out"]
@@ -327,6 +366,12 @@ def test_mistakes_with_weights_and_points(flat, tmp_path, capsys):
     assert "b.png" in refused(capsys, "slice", path, "--points", *points, *out)
     write_network(tmp_path / "conv.safetensors", nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()))
     assert "slice" in refused(capsys, "census", tmp_path / "conv.safetensors", *out)
+    message = refused(capsys, "census", path, "--memory-gb", "1e-6", *out)
+    assert "flat.safetensors" in message
+    assert "--mode stream" in message
+    message = refused(capsys, "census", path, "--box", "1", "-1", *out)
+    assert "box, axis 0" in message
+    assert "flat.safetensors" not in message  # the file is not at fault
     (tmp_path / "taken").write_text("x")
     assert "not a folder" in refused(capsys, "census", path, "--out", tmp_path / "taken")
     assert not (tmp_path / "out").exists()

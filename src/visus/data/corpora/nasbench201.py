@@ -151,7 +151,8 @@ def read_proxy(path: str | Path, dataset: Dataset) -> Float64[np.ndarray, " rows
     try:
         frame = pd.read_csv(path)
     except (UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"is no CSV: {error}", file=path, remedy="download it again") from None
+        reason = str(error).splitlines()[0]
+        raise InputError(f"is no CSV: {reason}", file=path, remedy="download it again") from None
     for name in ("cellstr", column):
         if name not in frame:
             remedy = f"the columns cellstr and {column} are read"

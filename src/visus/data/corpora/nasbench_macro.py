@@ -23,6 +23,7 @@ LAYERS = ("identity", "mb3_k3", "mb6_k5")
 LENGTH = 8
 NETWORKS = len(LAYERS) ** LENGTH
 RUNS = 3
+REMEDY = "give data/nas-bench-macro_cifar10.json of the repository xiusu/NAS-Bench-Macro"
 
 
 def load_nasbench_macro(path: str | Path, *, run: int = 0) -> ArchitectureTable:
@@ -40,10 +41,10 @@ def load_nasbench_macro(path: str | Path, *, run: int = 0) -> ArchitectureTable:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"is no JSON: {error}", file=path) from None
+        raise InputError(f"is no JSON: {error}", file=path, remedy=REMEDY) from None
     if not isinstance(content, dict) or len(content) != NETWORKS:
         found = len(content) if isinstance(content, dict) else "no object of"
-        raise InputError(f"holds {found} networks, expected {NETWORKS}", file=path)
+        raise InputError(f"holds {found} networks, expected {NETWORKS}", file=path, remedy=REMEDY)
     accuracies = np.empty((NETWORKS, RUNS))
     columns = {name: np.empty(NETWORKS) for name in ("mean_acc", "params", "flops")}
     for key, entry in content.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -302,77 +302,33 @@ def read_data(
     ------
     InputError : nothing there that can be read, or only the other part of a data set in parts.
     """
-    from visus.data.corpora import image_folder, imdb
-
-    size = (image_size, image_size)
-    if path.is_dir():
-        if any((path / name / "pos").is_dir() for name in ("train", "test")):
-            return imdb.load_imdb(path, part)
-        if (path / part).is_dir() and any(item.is_dir() for item in (path / part).iterdir()):
-            path = path / part
-        loose = [] if labeled else _pictures(path)
-        if not loose:
-            _refuse_other_part(path, part)
-        return _unlabeled(loose, size) if loose else image_folder.load_image_folder(path, image_size=size)
-    if not path.exists():
-        raise InputError("does not exist", file=path, remedy="give a folder or a table")
-    if _pictures(path.parent, only=path):
-        if labeled:
-            raise InputError(
-                "is one picture", file=path, remedy="give a folder of pictures by class, or a table"
-            )
-        return _unlabeled([path], size)
-    return _from_table(path, size, columns, labeled)
-
-
-def _from_table(path: Path, size: tuple[int, int], columns: dict[str, str | None], labeled: bool) -> Any:
     from visus.data.corpora import image_folder, imdb, text_csv
+    from visus.data.corpora.pictures import load_pictures
+    from visus.data.formats import EXTENSIONS
     from visus.data.formats.table import read_rows
 
-    header = [cell.strip().lower() for cell in read_rows(path)[0][1]]
-    of_pictures = columns["image"] or (
-        not columns["text"] and any(name in header for name in image_folder.PATH_NAMES)
+    if not path.exists():
+        raise InputError("does not exist", file=path, remedy="give a folder or a table")
+    if any((path / name / "pos").is_dir() for name in ("train", "test")):
+        return imdb.load_imdb(path, part)
+    if path.is_file() and not path.name.lower().endswith(EXTENSIONS):
+        header = [cell.strip().lower() for cell in read_rows(path)[0][1]]
+        of_pictures = any(name in header for name in image_folder.PATH_NAMES)
+        if not (columns["image"] or (of_pictures and not columns["text"])):
+            if labeled and header == ["review", "sentiment"]:
+                return imdb.load_imdb(path)
+            texts = [columns["text"]] if columns["text"] else None
+            return text_csv.load_text_csv(
+                path, text_columns=texts, label_column=columns["label"], require_label=labeled
+            )
+    return load_pictures(
+        path,
+        part,
+        labeled=labeled,
+        image_size=(image_size, image_size),
+        image_column=columns["image"],
+        label_column=columns["label"],
     )
-    if of_pictures:
-        return image_folder.load_image_csv(
-            path,
-            image_column=columns["image"],
-            target=columns["label"],
-            image_size=size,
-            require_target=labeled,
-        )
-    if labeled and header == ["review", "sentiment"]:
-        return imdb.load_imdb(path)
-    texts = [columns["text"]] if columns["text"] else None
-    return text_csv.load_text_csv(
-        path, text_columns=texts, label_column=columns["label"], require_label=labeled
-    )
-
-
-def _pictures(folder: Path, *, only: Path | None = None) -> list[Path]:
-    from visus.data.formats import EXTENSIONS
-
-    found = [only] if only else sorted(folder.iterdir())
-    return [path for path in found if path.is_file() and path.name.lower().endswith(EXTENSIONS)]
-
-
-def _unlabeled(paths: Sequence[Path], size: tuple[int, int]) -> Any:
-    import pandas as pd
-
-    from visus.data import ImageTable
-
-    return ImageTable(pd.DataFrame({"file": [path.name for path in paths]}), images=paths, image_size=size)
-
-
-def _refuse_other_part(path: Path, part: Part) -> None:
-    folders = [item.name for item in path.iterdir() if item.is_dir() and not item.name.startswith(".")]
-    if folders == ["train" if part == "test" else "test"]:
-        raise InputError(
-            f"holds the part {folders[0]} but no {part}",
-            file=path,
-            field="part",
-            remedy=f"add the folder {part}, or give {path / folders[0]}",
-        )
 
 
 def _open(folder: Path, device: str) -> AttentionClassifier:

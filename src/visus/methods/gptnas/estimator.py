@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -18,13 +16,11 @@ from visus.errors import InputError
 from visus.methods.gptnas.config import PRESETS, GPTNASConfig, check
 from visus.methods.gptnas.model.network import BlockNetwork
 from visus.methods.gptnas.model.records import Architecture
-from visus.methods.gptnas.search.asktell import Evaluation, SearchSettings
-from visus.methods.gptnas.search.ledger import Ledger
 from visus.methods.gptnas.search.priors import Prior, UniformPrior
-from visus.methods.gptnas.search.run import Progress, Result, run_search
+from visus.methods.gptnas.search.run import Backend, Progress, Result, run_search
 from visus.methods.gptnas.search.search import Search
 from visus.methods.gptnas.search.space import Individual, Space
-from visus.methods.gptnas.training.candidate import Candidates, Recipe, cross_entropy
+from visus.methods.gptnas.training.candidate import Candidates, cross_entropy
 from visus.methods.gptnas.training.final import train_final
 from visus.methods.gptnas.training.images import (
     Labeled,
@@ -35,24 +31,22 @@ from visus.methods.gptnas.training.images import (
     naming_file,
     targets_of,
 )
-from visus.methods.gptnas.training.prior import PriorRecipe, TrainedPrior, network_space, train_prior
+from visus.methods.gptnas.training.prior import TrainedPrior, network_space, train_prior
+from visus.methods.gptnas.training.setting import (
+    Blueprint,
+    identity_of,
+    ledger_in,
+    network_recipe,
+    noted,
+    prior_recipe,
+    search_settings,
+)
 from visus.metrics import accuracy, balanced_accuracy, macro_f1
 from visus.protocols import Batch, Claim, Experiment, Prediction, Scores, Source
 from visus.records import to_plain
 
-
-@dataclass(frozen=True, kw_only=True)
-class Blueprint:
-    """Individual -> `BlockNetwork`, and nothing else, so that it travels to other processes."""
-
-    in_channels: int
-    num_classes: int
-    image_size: tuple[int, int]
-    width: int
-    stages: int
-
-    def __call__(self, individual: Individual) -> BlockNetwork:
-        return BlockNetwork(individual, **vars(self))
+FEW_HELD_OUT = 30
+"""With fewer pictures to compare candidates on, a search says so."""
 
 
 class GPTNAS(TorchEstimator):
@@ -84,25 +78,28 @@ class GPTNAS(TorchEstimator):
         run: Run | None = None,
         *,
         workers: int = 1,
+        backend: Backend = "loky",
         progress: Callable[[Progress], None] | None = None,
     ) -> Self:
         """Train the prior, search, train the best; run again in the same folder to resume.
 
         Parameters
         ----------
-        workers : candidates trained side by side, in processes of this machine.
+        workers : candidates trained side by side.
+        backend : where: processes of this machine (`loky`), or a `dask` or `ray` cluster that is connected already
+            and sees the run's folder under the same path. In one process candidates take turns.
         progress : called after every evaluation.
 
         Raises
         ------
         InputError : a setting out of its bounds, no target, fewer than two classes, pictures that differ in
-            shape or hold values that are not finite.
+            shape or hold values that are not finite, too few of them to hold some out; no cluster is connected.
         """
         run = run if run is not None else Run(progress=False)
-        whole = self._found(data, run, workers=workers, progress=progress)
+        whole = self._found(data, run, workers=workers, backend=backend, progress=progress)
         with run.seeded("final"):
             self.net_ = self.build(self.best_)
-        recipe, every = self._recipe(final=True), self.settings.drop_every
+        recipe, every = network_recipe(self.settings, final=True), self.settings.drop_every
         train_final(self.net_, whole, recipe, run.child("final"), drop_every=every)
         return self
 
@@ -112,13 +109,15 @@ class GPTNAS(TorchEstimator):
         run: Run | None = None,
         *,
         workers: int = 1,
+        backend: Backend = "loky",
         progress: Callable[[Progress], None] | None = None,
     ) -> Self:
         """`fit` without the final training: learns `classes_`, `pixels_`, `best_` and `search_`.
 
         A `fit` in the same folder goes on from there.
         """
-        self._found(data, run if run is not None else Run(progress=False), workers=workers, progress=progress)
+        run = run if run is not None else Run(progress=False)
+        self._found(data, run, workers=workers, backend=backend, progress=progress)
         return self
 
     def predict(self, inputs: Batch | Source) -> Prediction:
@@ -212,17 +211,20 @@ class GPTNAS(TorchEstimator):
 
     # ---- fitting
 
-    def _found(
-        self, data: Source, run: Run, *, workers: int, progress: Callable[[Progress], None] | None
-    ) -> Labeled:
+    def _found(self, data: Source, run: Run, **how: Any) -> Labeled:
         """Search; all labeled pictures, for the final training."""
         train, held, whole = self._prepare(data, run)
         # only now: a folder must not be bound to data that cannot be used
-        run.bind({"method": self.slug, "config": to_plain(self.settings), "data": fingerprint(data)})
-        found = self._search((train, held), run, workers=workers, progress=progress)
+        bound = {"method": self.slug, "config": to_plain(self.settings), "data": fingerprint(data)}
+        run.bind(bound | identity_of(self.settings))
+        found = self._search((train, held), run, **how)
         self.best_: Individual = found.best
-        self.search_ = [_noted(entry) for entry in found.history]
+        self.search_ = [noted(entry) for entry in found.history]
         self.information_, self.warnings_ = found.information, list(found.warnings)
+        if len(held) < FEW_HELD_OUT:
+            self.warnings_.append(
+                f"candidates were compared on {len(held)} held-out pictures: small differences between them are chance"
+            )
         return whole
 
     def _prepare(self, data: Source, run: Run) -> tuple[Labeled, Labeled, Labeled]:
@@ -243,37 +245,28 @@ class GPTNAS(TorchEstimator):
         resized = getattr(data, "resized", None)
         if resized is not None and config.image_size is not None:
             data = resized(config.image_size)
+        for part, name in ((parts["train"], "train on"), (parts["held"], "compare candidates on")):
+            if len({names[i] for i in part.tolist()}) < 2:
+                raise InputError(
+                    f"has {len(names)} pictures, too few to {name} (of two classes or more)",
+                    file=getattr(data, "file", None),
+                    field="images",
+                    remedy="give more pictures per class, or another share `validation`",
+                )
         with naming_file(data):
             self.pixels_ = Pixels.learn(data, parts["train"].tolist(), image_size=config.image_size)
         whole = Labeled(data, self.pixels_, self._numbers(names))
         return whole.subset(parts["train"]), whole.subset(parts["held"]), whole
 
-    def _search(
-        self,
-        data: tuple[Labeled, Labeled],
-        run: Run,
-        *,
-        workers: int,
-        progress: Callable[[Progress], None] | None,
-    ) -> Result:
+    def _search(self, data: tuple[Labeled, Labeled], run: Run, **how: Any) -> Result:
         config, space = self.settings, self.space()
         prior = self.prior(run)
-        settings = SearchSettings(
-            budget=config.evaluations,
-            population=config.population,
-            crossover=config.crossover,
-            mutation=config.mutation,
-            rate=0.0 if prior is None else config.elimination,
-            unit=config.unit,
-            temperature=config.temperature,
-            top_k=config.top_k,
-            init="random" if prior is None else config.start,
-        )
+        settings = search_settings(config, guided=prior is not None)
         inside = run.child("search")
         candidates = Candidates(
             self.blueprint(),
             data,
-            self._recipe(final=False),
+            network_recipe(config, final=False),
             inside,
             rule=config.trainable,
             settled=config.settled,
@@ -282,9 +275,8 @@ class GPTNAS(TorchEstimator):
         return run_search(
             Search(space, settings, run.seed, prior),
             candidates,
-            workers=workers,
             ledger=ledger_in(inside),
-            progress=progress,
+            **how,
         )
 
     def prior(self, run: Run) -> Prior | None:
@@ -299,19 +291,6 @@ class GPTNAS(TorchEstimator):
         else:
             trained = TrainedPrior.load(config.prior)
         return trained.over(space, stages=config.stages)
-
-    def _recipe(self, *, final: bool) -> Recipe:
-        config = self.settings
-        return Recipe(
-            epochs=config.epochs if final else config.candidate_epochs,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            warmup=0.0 if final else config.warmup,
-            flip=config.flip,
-            crop=config.crop,
-        )
 
     # ---- using
 
@@ -352,41 +331,3 @@ class GPTNAS(TorchEstimator):
         self.search_ = list(state["search"])
         self.information_, self.warnings_ = state["information"], list(state["warnings"])
         self.net_ = self.build(self.best_)
-
-
-def prior_recipe(config: GPTNASConfig) -> PriorRecipe:
-    """How the settings have a prior trained."""
-    return PriorRecipe(
-        networks=config.networks,
-        width=config.gpt_width,
-        depth=config.gpt_depth,
-        heads=config.gpt_heads,
-        window=config.gpt_window,
-        attention=config.gpt_attention,
-        epochs=config.gpt_epochs,
-        batch_size=config.gpt_batch,
-        learning_rate=config.gpt_rate,
-        chooser_width=config.chooser_width,
-        chooser_epochs=config.chooser_epochs,
-        chooser_rate=config.chooser_rate,
-    )
-
-
-def _noted(entry: Evaluation) -> dict[str, Any]:
-    candidate = entry.candidate
-    return {
-        "individual": list(candidate.individual),
-        "regrown": list(candidate.regrown),
-        "generation": candidate.generation,
-        "fitness": entry.value,
-    }
-
-
-def ledger_in(run: Run) -> Ledger | None:
-    """The Optuna study of a run's search, where Optuna is installed; kept by the main process.
-
-    Without it a search resumes as well: what candidates are worth is in their folders.
-    """
-    if not run.is_main or importlib.util.find_spec("optuna") is None:
-        return None
-    return Ledger(run.folder / "search.journal")

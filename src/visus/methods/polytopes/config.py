@@ -11,6 +11,8 @@ from visus.records import record
 Init: TypeAlias = Literal["xavier_uniform", "xavier_normal", "kaiming", "orthogonal"]
 Rule: TypeAlias = Literal["pull", "delaunay"]
 CENSUS_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 300)
+SIMPLE = 7
+"""Most simplices of a cell that counts as simple: our reading of the paper's word."""
 FEWEST, MOST = 2, 4
 """Input dimensions in which a whole census is practical."""
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visus.errors import InputError
-from visus.methods.polytopes.config import CENSUS_EPOCHS, PolytopesConfig, Rule
+from visus.methods.polytopes.config import CENSUS_EPOCHS, SIMPLE, PolytopesConfig, Rule
 from visus.methods.polytopes.model.classifier import Classifier
 from visus.protocols import Batch, Logs, Phase, Turn
 from visus.records import read_json, write_json
@@ -20,8 +20,6 @@ from visus.records import read_json, write_json
 if TYPE_CHECKING:
     from visus.methods.polytopes.model import Complex, Slice, Tally
 
-SIMPLE = 7
-"""Most simplices of a cell that counts as simple, as in the paper."""
 MOVED = ("num_facets", "num_simplices")
 """Histograms whose distance from the first census is recorded."""
 
@@ -73,7 +71,8 @@ class TrainingCensus:
         max_cells: int | None = None,
         file: str | Path | None = None,
     ) -> None:
-        self.model, self.box, self.epochs, self.rule = model, box, epochs, rule
+        self.model, self.box, self.epochs = model, box, epochs
+        self.rule: Rule = rule
         self.slice, self.max_cells = slice, max_cells
         self.file = None if file is None else Path(file)
         self.history: list[dict[str, Any]] = []
@@ -109,7 +108,12 @@ class TrainingCensus:
     def to_plain(self) -> dict[str, Any]:
         """Everything recorded, as dicts, lists and numbers."""
         tallies = {str(epoch): tally.to_plain() for epoch, tally in sorted(self.tallies.items())}
-        return {"rule": self.rule, "history": self.history, "tallies": tallies}
+        return {"rule": self.rule, "box": self._ends(), "history": self.history, "tallies": tallies}
+
+    def _ends(self) -> list[list[float]] | None:
+        if self.box is None:
+            return None
+        return [torch.as_tensor(end, dtype=torch.float64).flatten().tolist() for end in self.box]
 
     def take(self, plain: Any) -> Self:
         """Go on with what `to_plain` gave."""
@@ -125,7 +129,7 @@ class TrainingCensus:
 
         Raises
         ------
-        InputError : absent or damaged file, or one counted by another rule.
+        InputError : absent or damaged file, or one counted by another rule or in another box.
         """
         self._take(read_json(Path(file)), Path(file))
         return self
@@ -135,7 +139,7 @@ class TrainingCensus:
 
         again = "delete it to count anew"
         try:
-            rule, history = plain["rule"], [dict(row) for row in plain["history"]]
+            rule, box, history = plain["rule"], plain["box"], [dict(row) for row in plain["history"]]
             tallies = {int(epoch): Tally.from_plain(one) for epoch, one in plain["tallies"].items()}
             epochs = [int(row["epoch"]) for row in history]
         except InputError as error:
@@ -144,6 +148,8 @@ class TrainingCensus:
             raise InputError(f"is no history of censuses ({error!r})", file=file, remedy=again) from None
         if rule != self.rule:
             raise InputError(f"was counted by rule {rule}, not {self.rule}", file=file, remedy=again)
+        if box != self._ends():
+            raise InputError(f"was counted in the box {box}, not {self._ends()}", file=file, remedy=again)
         if len(set(epochs)) < len(epochs) or not set(tallies) <= set(epochs):
             raise InputError("is no history of censuses (epochs do not fit)", file=file, remedy=again)
         self.history, self.tallies = sorted(history, key=lambda row: row["epoch"]), tallies

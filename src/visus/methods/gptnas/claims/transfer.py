@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
+import torch
 
 from visus.data.corpora.nasbench201 import Dataset, load_nasbench201
 from visus.methods.gptnas.baselines import RandomSearch, make_search
+from visus.methods.gptnas.model import gpt as gpt_code
+from visus.methods.gptnas.search import sweep as sweep_code
 from visus.methods.gptnas.search.asktell import AskTell
 from visus.methods.gptnas.search.space import Space
 from visus.methods.gptnas.search.sweep import (
+    KEPT,
     SWEEP_SETTINGS,
     prior_names,
     sweep,
     train_priors,
     train_small_prior,
 )
+from visus.methods.gptnas.training.cells import load_cells, save_cells
+from visus.nn.attention import base as attention_base
+from visus.nn.attention import variants as attention_code
 from visus.protocols import Run, Scores, Trial
 
 if TYPE_CHECKING:
@@ -44,7 +53,8 @@ def measure_transfer(trial: Trial, run: Run) -> Scores:
     """One arm on every target set: mean score [%] of what a batch of searches chose after 20, 50, 100
     evaluations, and the information of its trained prior."""
     count = SEARCHES[trial.preset]
-    priors = {name: trained(name, trial.seed, STEPS[trial.preset]) for name in prior_names([trial.arm])}
+    steps, shelf = STEPS[trial.preset], shelf_of(trial, run)
+    priors = {name: trained(name, trial.seed, steps, shelf) for name in prior_names([trial.arm])}
     first = FIRST_SEED + trial.seed * count
     scores: Scores = {}
     for prior in priors.values():
@@ -71,9 +81,38 @@ def measure_bought(trial: Trial, run: Run) -> Scores:
 
 
 @functools.lru_cache(maxsize=8)
-def trained(name: str, seed: int, steps: int) -> TabulatedPrior:
-    """The prior of that name from CIFAR-10; kept for the next arm that needs it in the same process."""
-    return train_priors(load_nasbench201(SOURCE), [name], seed=FIRST_SEED + seed, steps=steps)[name]
+def trained(name: str, seed: int, steps: int, shelf: Path | None = None) -> TabulatedPrior:
+    """The prior of that name from CIFAR-10, trained once for the arms that need it.
+
+    Kept in this process, and on a `shelf` for the others: training follows from the corpus, the settings and
+    the code, which name the folder there, so what is read is what training would give. Two processes that
+    train the same write the same; a folder without its last file is none.
+    """
+    table = load_nasbench201(SOURCE)
+    if shelf is None:
+        return train_priors(table, [name], seed=FIRST_SEED + seed, steps=steps)[name]
+    kept = shelf / key_of(table, name, seed, steps)
+    if (kept / "prior.json").is_file():
+        return load_cells(kept, Space.of_table(table))
+    made = train_priors(table, [name], seed=FIRST_SEED + seed, steps=steps)[name]
+    save_cells(made, kept, {"corpus": f"{SOURCE}, {name}", "seed": seed, "steps": steps})
+    return made
+
+
+def shelf_of(trial: Trial, run: Run) -> Path | None:
+    """A folder beside the trials of a study; None where the run is not one of its trials."""
+    place = (trial.experiment, trial.arm, f"seed-{trial.seed}")
+    folder = Path(run.folder).absolute()
+    return folder.parents[1] / ".priors" if folder.parts[-3:] == place else None
+
+
+def key_of(table: ArchitectureTable, name: str, seed: int, steps: int) -> str:
+    """Name and seed, and a digest of all that training depends on."""
+    found = hashlib.sha256(table.fitness.tobytes())
+    found.update(f"{KEPT[name]} {FIRST_SEED + seed} {steps} {torch.__version__}".encode())
+    for module in (sweep_code, gpt_code, attention_code, attention_base):
+        found.update(Path(str(module.__file__)).read_bytes())
+    return f"{name}-{seed}-{found.hexdigest()[:16]}"
 
 
 def bought(table: ArchitectureTable, seed: int, *, steps: int) -> dict[int, None]:

@@ -86,8 +86,8 @@ def draw_curves(
 
     Parameters
     ----------
-    curves : arm -> (searches, evaluations), or (evaluations,) for a single search; the n-th column is what
-        the best of the first n evaluations is worth. Arms may differ in length; NaN is left out.
+    curves : arm -> (searches, evaluations), or (evaluations,) for a single search, drawn in steps; the n-th
+        column is what the best of the first n evaluations is worth. Arms may differ in length; NaN is left out.
     title : over the drawing.
     quantity : label of the vertical axis.
     optimum : the best value there is, drawn as a line.
@@ -121,6 +121,7 @@ def draw_curves(
             color=color,
             linestyle=dashes,
             linewidth=2.4 if arm == "gpt" else 1.7,
+            drawstyle="steps-post" if np.ndim(curves[arm]) == 1 else "default",
             zorder=3 if arm == "gpt" else 2,
         )
     if log:

@@ -130,21 +130,21 @@ def draw_prior(
 
 
 def draw_information(
-    informations: Mapping[str, Sequence[float]], *, most: float | None = None, title: str = ""
+    known: Mapping[str, Sequence[float]], *, most: float | None = None, title: str = ""
 ) -> str:
     """One row per prior: its information (nats) per seed as dots, the mean as a stroke.
 
     Parameters
     ----------
-    informations : name of a prior -> one value per training.
+    known : name of a prior -> one value per training.
     most : the largest possible value, log(number of symbols).
     title : over the drawing.
     """
-    if not any(len(values) for values in informations.values()):
-        raise InputError("there is no value to draw", field="informations")
-    figure, axes = canvas(1.0 + 0.34 * len(informations))
+    if not any(len(values) for values in known.values()):
+        raise InputError("there is no value to draw", field="known")
+    figure, axes = canvas(1.0 + 0.34 * len(known))
     heading(axes, title)
-    for row, (name, values) in enumerate(informations.items()):
+    for row, (name, values) in enumerate(known.items()):
         color = look(name, row)[0]
         axes.plot(values, [row] * len(values), "o", color=color, alpha=0.55, markersize=5)
         if len(values):
@@ -153,8 +153,8 @@ def draw_information(
     if most is not None:
         axes.set_xlim(right=max(axes.get_xlim()[1], 1.02 * most))
         axes.axvline(most, color=QUIET, linewidth=0.9, linestyle=(0, (1, 2)))
-    axes.set_yticks(range(len(informations)), [PRIORS.get(name, named(name)) for name in informations])
-    axes.set_ylim(len(informations) - 0.5, -0.5)
+    axes.set_yticks(range(len(known)), [PRIORS.get(name, named(name)) for name in known])
+    axes.set_ylim(len(known) - 0.5, -0.5)
     axes.set_xlabel("information of the layer model (nats per symbol)")
     return svg(figure)
 

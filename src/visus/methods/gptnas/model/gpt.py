@@ -100,7 +100,7 @@ class Block(nn.Module):
 
 
 def next_token_loss(
-    logits: Float[Tensor, "b n k"], tokens: Int[Tensor, "b n"], *, padding: int | None = None
+    logits: Float[Tensor, "b m k"], tokens: Int[Tensor, "b n"], *, padding: int | None = None
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy [nats] of every token but the first under the logits of the position before it.
 
@@ -108,8 +108,9 @@ def next_token_loss(
 
     Parameters
     ----------
+    logits : of every position; those of the last, after which nothing comes, may be left out.
     padding : token that fills up shorter sequences on the right; it is not predicted.
     """
     targets = tokens[:, 1:].flatten()
     ignored = -100 if padding is None else padding
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1), targets, ignore_index=ignored)
+    return F.cross_entropy(logits[:, : tokens.shape[1] - 1].flatten(0, 1), targets, ignore_index=ignored)

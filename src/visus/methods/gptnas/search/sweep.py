@@ -119,26 +119,32 @@ def train_priors(
     workers: int = 1,
 ) -> dict[str, TabulatedPrior]:
     """The priors of `KEPT`, each a small model of some share of a table's architectures by fitness."""
-    import joblib
-
     for name in names:
         if name not in KEPT:
             raise InputError(f"{name!r} is unknown", field="names", remedy=f"choose from {', '.join(KEPT)}")
-    space = Space.of_table(table)
-    jobs = [
-        joblib.delayed(train_small_prior)(selected(table, share, best=best), space, seed=seed, steps=steps)
-        for share, best in (KEPT[name] for name in names)
-    ]
-    made: Any = joblib.Parallel(n_jobs=workers)(jobs)
-    return dict(zip(names, made, strict=True))
+    corpora = {name: selected(table, KEPT[name][0], best=KEPT[name][1]) for name in names}
+    return train_small_priors(corpora, Space.of_table(table), seed=seed, steps=steps, workers=workers)
+
+
+def train_small_priors(
+    corpora: Mapping[str, np.ndarray], space: Space, *, seed: int = 0, steps: int = 400, workers: int = 1
+) -> dict[str, TabulatedPrior]:
+    """`train_small_prior` on each of some corpora, side by side; the result does not depend on `workers`."""
+    import joblib
+
+    made: Any = joblib.Parallel(n_jobs=workers)(
+        joblib.delayed(train_small_prior)(cells, space, seed=seed, steps=steps) for cells in corpora.values()
+    )
+    return dict(zip(corpora, made, strict=True))
 
 
 def selected(table: ArchitectureTable, share: float, *, best: bool = True) -> np.ndarray:
-    """The architectures (count, length) of the best (or worst) share of a table by fitness, at least one."""
+    """The architectures (count, length) of the best (or worst) share of a table by fitness; at least two, one to
+    learn from and one to measure on."""
     if not 0.0 < share <= 1.0:
         raise InputError(f"is {share}", field="share", remedy="choose more than 0, at most 1")
     order = np.argsort(-table.fitness if best else table.fitness, kind="stable")
-    return table.architectures()[order[: max(1, round(share * len(order)))]]
+    return table.architectures()[order[: max(2, round(share * len(order)))]]
 
 
 def prior_names(arms: Sequence[str]) -> list[str]:
@@ -154,8 +160,8 @@ def train_small_prior(
     seed: int = 0,
     steps: int = 400,
     width: int = 32,
-    learning_rate: float = 2e-3,
-    batch: int = 128,
+    learning_rate: float = 3e-3,
+    batch: int = 64,
     held_out: float = 0.1,
 ) -> TabulatedPrior:
     """A GPT (4 layers, 4 heads) of short sequences, tabulated: seconds on a CPU, deterministic by seed.
@@ -180,7 +186,7 @@ def train_small_prior(
     aside = max(1, round(held_out * len(tokens)))
     train, test = tokens[aside:], tokens[:aside]
     with seeded(derive_seed(seed, "gpt")):
-        gpt = LayerGPT(len(space.symbols) + 1, width=width, window=space.most + 1)
+        gpt = LayerGPT(len(space.symbols) + 1, width=width, window=space.most)
     optimizer = torch.optim.Adam(gpt.parameters(), lr=learning_rate, fused=True)
     fall = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 - step / steps)
     draws = stream(seed, "batches")
@@ -188,7 +194,7 @@ def train_small_prior(
         for _ in range(steps):
             chosen = train[torch.from_numpy(draws.integers(len(train), size=batch))]
             optimizer.zero_grad()
-            next_token_loss(gpt(chosen), chosen).backward()
+            next_token_loss(gpt(chosen[:, :-1]), chosen).backward()
             optimizer.step()
             fall.step()
         known = information(gpt, test.tolist(), symbols=len(space.symbols), padding=len(space.symbols))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -24,6 +25,8 @@ from visus.protocols import Batch, Logs, Phase, Scores, Turn
 from visus.records import from_plain, read_json, write_json
 
 Trained = Literal["regrown", "norms", "all"]
+_GATE = threading.Lock()
+"""Trainings in one process take turns: they share the state of the random generators."""
 SETTLING = 256
 """Most training pictures whose statistics the normalization of a drawn network takes over."""
 
@@ -196,14 +199,15 @@ class Candidates:
     def __getstate__(self) -> dict[str, Any]:
         run = self.run
         options = {"seed": run.seed, "device": str(run.device), "precision": run.precision}
-        return {**self.__dict__, "run": (str(run.folder), options)}
+        return {**self.__dict__, "run": (str(run.folder.absolute()), options)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         folder, options = state["run"]
         self.__dict__.update(state, run=Run(folder, progress=False, **options))
 
     def __call__(self, candidate: Candidate) -> float:
-        return self.worth(candidate.individual, candidate.regrown).fitness
+        with _GATE:
+            return self.worth(candidate.individual, candidate.regrown).fitness
 
     def worth(self, individual: Individual, regrown: Sequence[bool]) -> Worth:
         """Train a candidate, or read what an earlier training gave.

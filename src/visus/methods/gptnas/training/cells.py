@@ -12,6 +12,7 @@ import numpy as np
 from visus.errors import InputError
 from visus.methods.gptnas.search.priors import TabulatedPrior
 from visus.methods.gptnas.search.space import Space
+from visus.methods.gptnas.search.sweep import selected
 from visus.records import from_plain, read_json, to_plain, write_json
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ class Share:
 
     def of(self, table: ArchitectureTable) -> np.ndarray:
         """These architectures (count, length)."""
-        order = np.argsort(-table.fitness, kind="stable")
-        count = max(2, round(self.percent / 100 * len(order)))
-        return table.architectures()[order[:count] if self.best else order[-count:]]
+        return selected(table, self.percent / 100, best=self.best)
 
     def __str__(self) -> str:
         return f"{self.source}:{'top' if self.best else 'bottom'}{self.percent:g}"
@@ -75,7 +74,7 @@ def load_cells(folder: Path, space: Space) -> TabulatedPrior:
     from safetensors.numpy import load_file
 
     file = folder / "prior.json"
-    if not folder.is_dir():
+    if not file.is_file():
         raise InputError("is not a folder with a saved prior", file=folder, remedy=REMEDY)
     record = read_json(file)
     if not isinstance(record, dict) or record.get("kind") != KIND:

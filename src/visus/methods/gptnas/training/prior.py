@@ -161,9 +161,9 @@ class TrainedPrior:
         from safetensors.torch import load_file
 
         folder = Path(folder)
-        if not folder.is_dir():
-            raise InputError("is not a folder with a saved prior", file=folder, remedy=REMEDY)
         file = folder / "prior.json"
+        if not file.is_file():
+            raise InputError("is not a folder with a saved prior", file=folder, remedy=REMEDY)
         content = read_json(file)
         if not isinstance(content, dict) or content.get("kind") != KIND:
             found = content.get("kind") if isinstance(content, dict) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,13 +57,13 @@ def fit(
     config = configured(preset, set, prior=prior, workers=workers)
     columns = {"image_column": image_column, "label_column": label_column}
     source = read_pictures(data, "train", image_size=config.image_size, **columns)
-    run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
-    made = GPTNAS(config).fit(source, run, workers=workers, progress=told(run.is_main))
+    with leaving_nothing(out):
+        run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
+        made = GPTNAS(config).fit(source, run, workers=workers, progress=told(run.is_main))
     if not run.is_main:
         return
     made.save(out / "model")
-    for warning in made.warnings_:
-        print(f"warning: {warning}")
+    say_known(made)
     count = sum(weight.numel() for weight in made.net_.parameters())
     names = made.space().names(made.best_)
     print(f"best of {len(made.search_)} candidates, {count:,} parameters: {' > '.join(names)}")
@@ -189,7 +190,8 @@ def configured(preset: PresetName, settings: list[str] | None, *, prior: str | N
         raise InputError(
             f"{config.prior!r} is no folder with a saved prior",
             field="prior",
-            remedy="give zoo, uniform, none, or a folder that `visus gptnas prior` wrote",
+            remedy="give zoo, uniform, none, or a folder that `visus gptnas prior --space blocks` wrote (its --corpus "
+            "takes cells of a benchmark, such as cifar10:top10)",
         )
     if workers < 1:
         raise InputError(f"is {workers}", field="--workers", remedy="give 1 or more")
@@ -214,6 +216,28 @@ def told(shown: bool) -> Callable[[Progress], None] | None:
         )
 
     return tell
+
+
+def say_known(made: GPTNAS) -> None:
+    """Prints what the prior knew, and the warnings."""
+    if made.information_ is not None:
+        print(f"information of the prior: {made.information_:.3f} nats per layer")
+    for warning in made.warnings_:
+        print(f"warning: {warning}")
+
+
+@contextmanager
+def leaving_nothing(out: Path) -> Iterator[None]:
+    """Removes the folder of a run that refused its input before it wrote anything."""
+    from visus.errors import InputError
+
+    before = out.exists()
+    try:
+        yield
+    except InputError:
+        if not before and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        raise
 
 
 def opened(folder: Path, device: str) -> GPTNAS:

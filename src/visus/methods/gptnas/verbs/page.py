@@ -58,9 +58,10 @@ class Page:
         self._parts.append(f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>")
         return self
 
-    def add_code(self, text: str) -> Page:
-        """Text as it stands."""
-        self._parts.append(f"<pre>{html.escape(text)}</pre>")
+    def add_code(self, text: str, *, title: str) -> Page:
+        """Text as it stands, folded under its title."""
+        summary = f"<summary>{html.escape(title)}</summary>"
+        self._parts.append(f"<details>{summary}<pre>{html.escape(text)}</pre></details>")
         return self
 
     @property

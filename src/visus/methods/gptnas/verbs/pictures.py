@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visus.methods.gptnas.verbs.models import leaving_nothing, say_known
 from visus.methods.gptnas.verbs.page import Page
 from visus.records import write_atomically, write_json
 
@@ -30,15 +31,15 @@ def search_pictures(
     from visus.engine import Run
     from visus.methods.gptnas.estimator import GPTNAS
 
-    run = Run(out, seed=seed, device=device, progress=False)
     made = GPTNAS(config)
-    made.search(source, run, workers=workers, progress=progress if run.is_main else None)
+    with leaving_nothing(out):
+        run = Run(out, seed=seed, device=device, progress=False)
+        made.search(source, run, workers=workers, progress=progress if run.is_main else None)
     if not run.is_main:
         return
     summary = write_search(made, out)
     print(f"best accuracy {summary['fitness']:.4f} on held-out pictures: {' > '.join(summary['blocks'])}")
-    for warning in made.warnings_:
-        print(f"warning: {warning}")
+    say_known(made)
     print(f"written: {out / 'index.html'}")
 
 
@@ -82,10 +83,25 @@ def write_search(made: GPTNAS, out: Path) -> dict[str, Any]:
     for warning in made.warnings_:
         page.add_text(f"Warning: {warning}.", note=True)
     page.add_drawing(curve, "Accuracy of the best candidate so far.")
-    page.add_drawing(drawing, "The best architecture; framed blocks were written by the prior.")
-    page.add_heading("Its record").add_code(record.to_text())
+    page.add_heading("The best architecture")
+    page.add_drawing(
+        drawing, "Its blocks with the sizes after them; framed blocks were written by the prior."
+    )
+    page.add_code(record.to_text(), title=f"Its record, {len(record.layers)} layers (best.txt)")
+    page.add_heading("All candidates").add_table(*candidate_rows(made))
     page.write(out / "index.html")
     return summary
+
+
+def candidate_rows(made: GPTNAS) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table of candidates, the best first; blocks the prior wrote stand in brackets."""
+    space, rows = made.space(), []
+    for number, entry in enumerate(made.search_, 1):
+        names = zip(space.names(entry["individual"]), entry["regrown"], strict=True)
+        blocks = " > ".join(f"[{name}]" if flag else name for name, flag in names)
+        rows.append((entry["fitness"], [blocks, f"{100 * entry['fitness']:.2f}", str(number)]))
+    rows.sort(key=lambda row: -row[0])
+    return ["blocks (in brackets: written by the prior)", "accuracy, %", "number"], [row for _, row in rows]
 
 
 def best_so_far(history: Sequence[dict[str, Any]]) -> list[float]:

@@ -100,7 +100,7 @@ def _cells(out: Path, corpus: str, *, samples: int, seed: int) -> None:
     from visus.methods.gptnas.search.sweep import train_small_prior
     from visus.methods.gptnas.training.cells import Share, save_cells
 
-    share = Share.parse(corpus)
+    share = Share.parse(corpus, field="--corpus")
     table = load_nasbench201(share.source)  # type: ignore[arg-type]
     space = Space.of_table(table)
     cells = share.of(table)
@@ -123,9 +123,9 @@ def _blocks(
     device: str,
 ) -> None:
     from visus.engine import Run
-    from visus.methods.gptnas.estimator import prior_recipe
     from visus.methods.gptnas.training.corpora import read_models
     from visus.methods.gptnas.training.prior import network_space, train_prior
+    from visus.methods.gptnas.training.setting import prior_recipe
     from visus.records import to_plain
 
     own = read_models(models) if models is not None else []

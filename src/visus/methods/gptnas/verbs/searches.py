@@ -45,7 +45,8 @@ def search(
         evals: budget of different evaluations (50 on tables).
         seeds: searches per arm on tables (100).
         seed: the first seed; every random choice follows from it.
-        arms: searches to compare on tables; all that the prior allows if left out.
+        arms: searches to compare on tables: random, regularized, ga, uniform, null, anti, keep70, sampling, gpt,
+            gpt_init, tpe; gpt@0.2 has an elimination rate of its own. All that the prior allows if left out.
         out: folder to write to.
         population: individuals kept (10 on tables).
         rate: elimination rate at the beginning (0.4).
@@ -78,6 +79,8 @@ def search(
     for name, value, least in (("seeds", seeds, 1), ("population", population, 1), ("seed", seed, 0)):
         if value is not None and value < least:
             raise InputError(f"is {value}", field=f"--{name}", remedy=f"give {least} or more")
+    if rate is not None and not 0 <= rate <= 1:
+        raise InputError(f"is {rate}", field="--rate", remedy="give a probability, 0 to 1")
     asked = TableSearch(
         space=space,
         dataset=dataset,

@@ -44,7 +44,7 @@ class TableSearch:
 
 
 def search_table(asked: TableSearch, out: Path) -> dict[str, Any]:
-    """Sweep all arms and write curves.csv, summary.json, curves.svg, best.svg and index.html into `out`."""
+    """Sweep all arms and write curves.csv, summary.json, curves.svg, prior.svg, best.svg and index.html into `out`."""
     from visus.methods.gptnas.search.asktell import SearchSettings
     from visus.methods.gptnas.search.sweep import sweep
 
@@ -53,13 +53,14 @@ def search_table(asked: TableSearch, out: Path) -> dict[str, Any]:
         raise InputError(
             f"is {asked.evals}", field="--evals", remedy=f"give 1 to {len(table)}, the size of the space"
         )
-    priors, warnings = make_priors(asked, table)
-    arms = asked.arms or default_arms(asked.prior, priors)
+    arms = asked.arms or default_arms(asked.prior)
     settings = SearchSettings(budget=asked.evals, population=asked.population, rate=asked.rate)
     seeds = range(asked.seed, asked.seed + asked.seeds)
+    priors, warnings = make_priors(asked, arms, table)
+    print(f"searching: {len(arms)} arms, {asked.seeds} searches each")
     curves = sweep(table, arms, seeds=seeds, settings=settings, priors=priors, workers=asked.workers)
     summary = summarize(asked, table, curves, warnings)
-    write_reports(asked, table, curves, summary, out)
+    write_reports(asked, table, curves, summary, priors, out)
     show(summary)
     print(f"written: {out / 'index.html'}")
     return summary
@@ -87,36 +88,74 @@ def load_table(asked: TableSearch) -> ArchitectureTable:
     return load_nasbench_macro(asked.table)
 
 
-def make_priors(asked: TableSearch, table: ArchitectureTable) -> tuple[dict[str, TabulatedPrior], list[str]]:
-    """The prior asked for as `gpt`, its controls `null` and `anti`, and what a reader should know."""
+def make_priors(
+    asked: TableSearch, arms: Sequence[str], table: ArchitectureTable
+) -> tuple[dict[str, TabulatedPrior], list[str]]:
+    """The priors that the arms need, and what a reader should know of the one asked for (`gpt`)."""
     from visus.methods.gptnas.search.priors import warning_about
     from visus.methods.gptnas.search.space import Space
-    from visus.methods.gptnas.search.sweep import train_small_prior
+    from visus.methods.gptnas.search.sweep import train_small_priors
 
     space, warnings = Space.of_table(table), []
-    if asked.prior in ("none", "uniform"):
-        return {}, []
-    if asked.prior not in WORDS and Path(asked.prior).is_dir():
-        found = {"gpt": load_cells(Path(asked.prior), space)}
-    else:
-        share = share_of(asked)
+    if not (asked.prior in WORDS or is_folder(asked.prior)):
+        Share.parse(asked.prior)
+    needed, found = needed_priors(arms), {}
+    if "gpt" in needed and is_folder(asked.prior):
+        found["gpt"] = load_cells(Path(asked.prior), space)
+    if len(needed) > len(found):
+        shares = {
+            name: share for name, share in shares_of(asked, arms).items() if name in needed - found.keys()
+        }
+        share = next(iter(shares.values()))
         source = source_of(share, asked, table)
         if share.source in (asked.dataset, "table"):
             warnings.append(
-                f"the prior was trained on the very accuracies it is scored on ({share}); what follows says nothing "
-                "about a new data set"
+                f"the priors were trained on the very accuracies they are scored on ({share.source}); what "
+                "follows says nothing about a new data set"
             )
-        parts = {"gpt": share}
-        if asked.prior not in WORDS:
-            parts |= {
-                "null": Share(share.source, True, 100.0),
-                "anti": Share(share.source, not share.best, share.percent),
-            }
-        found = {
-            name: train_small_prior(part.of(source), space, seed=asked.seed) for name, part in parts.items()
-        }
-    told = warning_about(found["gpt"])
+        corpora = {name: share.of(source) for name, share in shares.items()}
+        told = ", ".join(f"{name} ({share}, {len(corpora[name]):,} cells)" for name, share in shares.items())
+        print(f"training priors: {told}")
+        found |= train_small_priors(corpora, space, seed=asked.seed, workers=asked.workers)
+    told = warning_about(found.get("gpt"))
     return found, [*warnings, *([told] if told else [])]
+
+
+def needed_priors(arms: Sequence[str]) -> set[str]:
+    """Names of the trained priors that some arms need; an unknown arm is an `InputError`."""
+    from visus.methods.gptnas.baselines import ARMS
+    from visus.methods.gptnas.search.sweep import prior_names
+
+    for arm in arms:
+        if arm.partition("@")[0] not in ARMS:
+            remedy = f"choose from {', '.join(ARMS)}, or for example gpt@0.2 for a rate of its own"
+            raise InputError(f"{arm!r} is unknown", field="--arms", remedy=remedy)
+    return set(prior_names(arms))
+
+
+def shares_of(asked: TableSearch, arms: Sequence[str]) -> dict[str, Share]:
+    """What the trained priors learn from: the share asked for, and controls from the same table."""
+    if asked.prior in ("none", "uniform") or is_folder(asked.prior):
+        known = ("gpt",) if is_folder(asked.prior) else ()
+        arm = next(arm for arm in arms if needed_priors([arm]) - {*known})
+        raise InputError(
+            f"{arm!r} needs a prior that --prior {asked.prior} does not give",
+            field="--arms",
+            remedy="give a share of a table, for example --prior cifar10:top10, or leave the arm out",
+        )
+    share = share_of(asked)
+    opposite = Share(share.source, not share.best, share.percent)
+    return {
+        "gpt": share,
+        "null": Share(share.source, True, 100.0),
+        "anti": opposite,
+        "keep70": Share(share.source, True, 70.0),
+    }
+
+
+def is_folder(prior: str) -> bool:
+    """Whether `--prior` names the folder of a saved prior."""
+    return prior not in WORDS and Path(prior).is_dir()
 
 
 def share_of(asked: TableSearch) -> Share:
@@ -134,7 +173,9 @@ def other_dataset(dataset: str) -> str:
 
 def source_of(share: Share, asked: TableSearch, table: ArchitectureTable) -> ArchitectureTable:
     """The table a prior is trained on."""
-    from visus.data.corpora.nasbench201 import load_nasbench201
+    from typing import get_args
+
+    from visus.data.corpora.nasbench201 import Dataset, load_nasbench201
 
     if share.source == "table":
         return table
@@ -144,15 +185,21 @@ def source_of(share: Share, asked: TableSearch, table: ArchitectureTable) -> Arc
             field="--prior",
             remedy="give table:top10 (trained on the table itself), none, or the folder of a saved prior",
         )
+    known = get_args(Dataset)
+    if share.source not in known:
+        remedy = f"choose {', '.join(known)}, or table for the table that is searched"
+        raise InputError(f"knows no table {share.source!r}", field="--prior", remedy=remedy)
     return load_nasbench201(share.source)  # type: ignore[arg-type]
 
 
-def default_arms(prior: str, priors: Mapping[str, Any]) -> tuple[str, ...]:
-    """All arms for which there is a prior."""
+def default_arms(prior: str) -> tuple[str, ...]:
+    """All arms that the prior allows; controls where they can be trained."""
     if prior == "none":
         return PLAIN
-    controls = tuple(name for name in ("null", "anti") if name in priors)
-    return (*PLAIN, "uniform", *controls, *(("sampling", "gpt") if "gpt" in priors else ()))
+    if prior == "uniform":
+        return (*PLAIN, "uniform")
+    controls = () if prior in WORDS or is_folder(prior) else ("null", "anti")
+    return (*PLAIN, "uniform", *controls, "sampling", "gpt")
 
 
 # ---- what is written --------------------------------------------------------------------------------------
@@ -211,19 +258,26 @@ def best_of(table: ArchitectureTable, curves: Curves, arm: str) -> str:
 
 
 def write_reports(
-    asked: TableSearch, table: ArchitectureTable, curves: Curves, summary: Mapping[str, Any], out: Path
+    asked: TableSearch,
+    table: ArchitectureTable,
+    curves: Curves,
+    summary: Mapping[str, Any],
+    priors: Mapping[str, TabulatedPrior],
+    out: Path,
 ) -> None:
     """All files of a sweep; the page comes last."""
     from visus.methods.gptnas.figures import draw_curves
+    from visus.methods.gptnas.figures.curves import named
 
     write_atomically(out / "curves.csv", curves_csv(curves))
     write_json(out / "summary.json", summary)
-    title = f"{summary['dataset']}, {asked.seeds} searches per arm"
+    name = title_of(asked)
+    title = f"{name}, {asked.seeds} searches per arm"
     drawing = draw_curves(
         curves.score, title=title, quantity="score of the best so far (%)", optimum=summary["optimum"]
     )
     write_atomically(out / "curves.svg", drawing)
-    page = Page(f"Architecture search on {table.name}")
+    page = Page(f"Architecture search on {name}")
     page.add_text(f"{asked.evals} evaluations, {asked.seeds} searches per arm. Score: {summary['score']}.")
     for warning in summary["warnings"]:
         page.add_text(f"Warning: {warning}.", note=True)
@@ -233,6 +287,13 @@ def write_reports(
     if summary["information_nats"]:
         page.add_heading("What the priors know")
         page.add_text(information_words(summary))
+        if "gpt" in priors:
+            believed = draw_belief(asked.space, priors["gpt"])
+            write_atomically(out / "prior.svg", believed)
+            page.add_drawing(
+                believed,
+                f"How often the prior {asked.prior} draws each operation at each place of an architecture.",
+            )
     leading = (
         "gpt" if "gpt" in summary["arms"] else max(summary["arms"], key=lambda a: summary["arms"][a]["mean"])
     )
@@ -240,9 +301,30 @@ def write_reports(
     best = draw_key(asked.space, table, key)
     write_atomically(out / "best.svg", best)
     page.add_heading("The best architecture found").add_drawing(
-        best, f"{key}, by validation accuracy the best that the arm {leading} ended with."
+        best, f"{key}, by validation accuracy the best that {named(leading)} ended with."
     )
     page.write(out / "index.html")
+
+
+def title_of(asked: TableSearch) -> str:
+    """What is searched, in words."""
+    if asked.space == "macro":
+        return "NAS-Bench-Macro (CIFAR-10)"
+    names = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet16-120"}
+    return f"NAS-Bench-201, {names[asked.dataset]}"
+
+
+def draw_belief(space: TableSpace, prior: TabulatedPrior) -> str:
+    """What a prior draws, place by place."""
+    from visus.data.corpora.nasbench201 import SOURCES
+    from visus.methods.gptnas.figures import draw_prior, marginals
+
+    symbols, length = prior.space.symbols, prior.space.most
+    ends = [SOURCES[: i + 1].count(0) for i in range(len(SOURCES))]
+    edges = [f"{source} \u2192 {end}" for source, end in zip(SOURCES, ends, strict=True)]
+    places = edges if space == "nb201" else [f"layer {i + 1}" for i in range(length)]
+    shares = marginals(prior.distribution, symbols=len(symbols), length=length)
+    return draw_prior(shares, symbols, places=places, information=prior.information)
 
 
 def draw_key(space: TableSpace, table: ArchitectureTable, key: str) -> str:

@@ -25,13 +25,12 @@ from visus.methods.polytopes.claims.data import (
     LARGE,
     LINES,
     POINTS,
-    SIMPLE,
     STATED_SHARE,
     WIDTHS,
     network,
     scaled,
 )
-from visus.methods.polytopes.config import Init
+from visus.methods.polytopes.config import SIMPLE, Init
 from visus.protocols import Run, Scores, Trial
 
 if TYPE_CHECKING:

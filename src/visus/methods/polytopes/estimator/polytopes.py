@@ -15,7 +15,7 @@ from visus.data.tables import TablePreprocessor
 from visus.data.tables.source import naming_file
 from visus.engine import Run, TorchEstimator
 from visus.errors import InputError
-from visus.methods.polytopes.config import PRESETS, PolytopesConfig, check
+from visus.methods.polytopes.config import PRESETS, SIMPLE, PolytopesConfig, check
 from visus.methods.polytopes.estimator.rows import (
     READ_AT_ONCE,
     Box,
@@ -29,7 +29,6 @@ from visus.methods.polytopes.estimator.rows import (
 )
 from visus.methods.polytopes.model.classifier import Classifier
 from visus.methods.polytopes.training import (
-    SIMPLE,
     Training,
     TrainingCensus,
     counted,

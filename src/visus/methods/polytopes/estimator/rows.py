@@ -70,7 +70,7 @@ def columns_of(frame: pd.DataFrame, asked: Sequence[str]) -> list[str]:
             raise InputError("no such column", field=f"column {name}", remedy=f"numeric columns: {known}")
     check_numbers(frame, asked)
     if not asked:
-        kinds = infer_columns(frame)
+        kinds = _kinds(frame)
         asked = [name for name, kind in kinds.items() if kind != "ignore" and _is_numeric(frame.loc[:, name])]
         if not FEWEST <= len(asked) <= MOST:
             told = ", ".join(asked) or "none"
@@ -85,6 +85,15 @@ def columns_of(frame: pd.DataFrame, asked: Sequence[str]) -> list[str]:
                 "has one value throughout", field=f"column {name}", remedy="choose another column"
             )
     return list(asked)
+
+
+def _kinds(frame: pd.DataFrame) -> dict[str, Any]:
+    """`infer_columns`; a word in a column of numbers is told with its line."""
+    try:
+        return infer_columns(frame)
+    except InputError as error:
+        check_numbers(frame, [(error.field or "").rpartition(", row ")[0]])
+        raise
 
 
 def check_numbers(frame: pd.DataFrame, names: Sequence[str]) -> None:

@@ -111,6 +111,8 @@ def percent(share: float) -> str:
     value = 100 * share
     if value < 0.1:
         return "<0.1 %" if value > 0 else "0 %"
+    if 99.5 <= value < 100 - 1e-6:
+        return f"{min(value, 99.9):.1f} %"
     return f"{value:.1f} %" if value < 9.95 else f"{value:.0f} %"
 
 

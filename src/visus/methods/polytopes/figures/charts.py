@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from visus.errors import InputError
 from visus.methods.polytopes.baselines.bounds import mean_facets_bound
+from visus.methods.polytopes.config import SIMPLE
 from visus.methods.polytopes.figures.canvas import (
     GRID,
     INK,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from visus.methods.polytopes.model.tally import Measure, Tally, Weight
 
-SIMPLE = 7
-"""Most simplices of a simple cell, as in the paper's band."""
 MOST_SERIES = len(SERIES)
 TAIL = 0.998
 """Share of the cells that a histogram shows; the legend tells the largest value."""
@@ -72,6 +71,28 @@ def draw_histograms(
         )
     with drawing(2.7 + 0.17 * len(tallies) + (0.25 if title else 0)) as figure:
         histograms(figure.subplots(), tallies, measure, weight, at_most)
+        headline(figure, title)
+        return to_svg(figure)
+
+
+def draw_views(
+    tally: Tally, *, measure: Measure = "num_simplices", at_most: int | None = None, title: str = ""
+) -> str:
+    """One census in two histograms, every cell counting once and by its volume, as SVG text.
+
+    The second is what a random point of the box sees. Parameters as for `draw_histograms`.
+    """
+    if at_most is None and measure == "num_simplices":
+        at_most = SIMPLE
+    largest = f", largest {tally.largest(measure)}"
+    views = {
+        "share of the cells": (tally.shares(measure), largest),
+        "share of the volume": (tally.shares(measure, "volume"), ""),
+    }
+    with drawing(3.1 + (0.25 if title else 0)) as figure:
+        axes = figure.subplots()
+        panel(axes, views, at_most)
+        axes.set(xlabel=_NAMES[measure], ylabel="share [%]")
         headline(figure, title)
         return to_svg(figure)
 
@@ -170,9 +191,13 @@ def draw_bounds(
         left.set(xlim=(low - 0.15 * (high - low), high + 0.12 * (high - low)), xlabel=what)
         left.set_yticks(range(len(means)), list(means))
         left.set_ylim(len(means) - 0.5, -0.95)
-        right.set_xscale("log")
+        cells = [value for values in counts.values() for value in values]
+        if max(cells) > 10 * min(cells):
+            right.set_xscale("log")
+            right.xaxis.set_minor_formatter(lambda value, _: "")
+        else:
+            right.locator_params(axis="x", nbins=3)
         right.xaxis.set_major_formatter(lambda value, _: number(value))
-        right.xaxis.set_minor_formatter(lambda value, _: "")
         right.set_xlabel("cells")
         for axes in (left, right):
             axes.grid(axis="x", color=GRID, linewidth=0.6)

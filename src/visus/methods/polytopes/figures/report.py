@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from visus.methods.polytopes.config import SIMPLE
 from visus.methods.polytopes.figures.canvas import drawing, headline, number, to_svg
 from visus.methods.polytopes.figures.cells import draw_cells
 from visus.methods.polytopes.figures.charts import (
-    SIMPLE,
     draw_bounds,
     draw_histograms,
     draw_history,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,8 @@ Activation = Literal["relu", "leaky_relu", "relu6", "hardtanh", "identity"]
 Mode = Literal["exact", "stream", "sample"]
 MOST_INPUTS = 6
 """Above, a whole census is out of reach for any network worth counting."""
+USABLE = 0.8
+"""Share of the free memory that a census may take."""
 
 
 def census(
@@ -53,7 +56,7 @@ def census(
         activation: what stands between layers, where the file does not say.
         order: names of the layers from input to output, where they do not sort that way.
         workers: processes.
-        memory_gb: refuse a complex that needs more.
+        memory_gb: refuse a complex that needs more; most of what is free if left out.
         samples: points of mode sample.
         seed: of mode sample.
         device: auto, cpu or cuda.
@@ -62,7 +65,7 @@ def census(
     _count(
         network,
         out=out,
-        name=weights.name,
+        weights=weights,
         box=_pairs(box) if box is not None else own_box,
         place=_inputs(network),
         mode=mode,
@@ -105,7 +108,7 @@ def slice(
         activation: what stands between layers, where the file does not say.
         order: names of the layers from input to output, where they do not sort that way.
         workers: processes.
-        memory_gb: refuse a complex that needs more.
+        memory_gb: refuse a complex that needs more; most of what is free if left out.
         device: auto, cpu or cuda.
     """
     from visus.methods.polytopes.model import Slice
@@ -122,7 +125,7 @@ def slice(
     _count(
         network,
         out=out,
-        name=weights.name,
+        weights=weights,
         box=_pairs(box) if box is not None else None,
         place={"slice": flat},
         mode=mode,
@@ -209,6 +212,36 @@ def _inputs(network: nn.Module) -> dict[str, Any]:
     return {"shape": declared} if declared is not None and len(declared) > 1 else {"dimension": count}
 
 
+@contextmanager
+def _explained(weights: Path) -> Iterator[None]:
+    """Complete what a census refuses: faults of the network name its file, too many cells the flag that helps."""
+    try:
+        yield
+    except InputError as error:
+        field, remedy = error.field or "", error.remedy
+        if field == "complex":
+            remedy = (
+                "count without keeping (--mode stream), choose a smaller --box, or allow more --memory-gb"
+            )
+        file = None if field.startswith(("box", "dimension")) else error.file or weights
+        raise InputError(error.problem, file=file, field=error.field, remedy=remedy) from error
+
+
+def free_memory() -> float | None:
+    """GB that this process may still take, of the machine or of its container; None where it is not told."""
+    found: list[int] = []
+    for file, name in ((Path("/proc/meminfo"), "MemAvailable:"), (Path("/sys/fs/cgroup/memory.max"), None)):
+        try:
+            words = file.read_text().split()
+            if name is not None:
+                found.append(1024 * int(words[words.index(name) + 1]))
+            elif words[0] != "max":
+                found.append(int(words[0]) - int(file.with_name("memory.current").read_text()))
+        except (OSError, ValueError):
+            continue
+    return max(min(found), 0) / 1e9 if found else None
+
+
 def _pairs(box: Sequence[float]) -> tuple[Any, Any]:
     if len(box) < 2 or len(box) % 2:
         raise InputError(
@@ -229,7 +262,7 @@ def _count(
     network: nn.Module,
     *,
     out: Path,
-    name: str,
+    weights: Path,
     box: Any,
     place: dict[str, Any],
     mode: Mode,
@@ -243,16 +276,28 @@ def _count(
 
     if out.exists() and not out.is_dir():
         raise InputError("is not a folder", file=out, field="--out", remedy="name a folder")
+    free = free_memory()
+    if mode == "exact" and settings["memory_gb"] is None and free is not None:
+        settings = {**settings, "memory_gb": round(USABLE * free, 1)}
+    name = weights.name
     if mode == "sample":
         from visus.methods.polytopes.baselines import sample_cells
 
-        found = sample_cells(network, box if box is not None else (-1.0, 1.0), **sampling)
+        with _explained(weights):
+            found = sample_cells(network, box if box is not None else (-1.0, 1.0), **sampling)
         write_sample(out, found, name=name, **sampling)
     elif mode == "stream":
-        with Watch() as watch:
+        with _explained(weights), Watch() as watch:
             tally = census_stream(network, box, rule=rule, progress=watch, **place, **settings)
-        write_tally(out, tally, name=name)
+        write_tally(out, tally, name=name, dimension=_dimension(place, box))
     else:
-        with Watch() as watch:
+        with _explained(weights), Watch() as watch:
             cells = enumerate_cells(network, box, progress=watch, **place, **settings)
         write_complex(out, cells, name=name, rule=rule, points=getattr(place.get("slice"), "points", None))
+
+
+def _dimension(place: dict[str, Any], box: Any) -> int:
+    """Of the space in which was counted."""
+    if "slice" in place:
+        return place["slice"].dimension
+    return math.prod(place["shape"]) if "shape" in place else place["dimension"] or len(box[0])

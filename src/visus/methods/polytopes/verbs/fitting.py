@@ -31,8 +31,8 @@ def fit(
 ) -> None:
     """Train a small ReLU classifier on two to four numeric columns and count its cells meanwhile.
 
-    Run again to resume. OUT gets the model, census.json (the history), and history.svg. The recidivism table
-    of ProPublica (compas-scores-two-years.csv) is filtered as its publishers do.
+    Run again to resume. OUT gets the model, census.json (the history), report.html and its pictures. The
+    recidivism table of ProPublica (compas-scores-two-years.csv) is filtered as its publishers do.
 
     Args:
         table: the table (comma, semicolon or tab), one row per item, with a header.
@@ -51,7 +51,8 @@ def fit(
     from visus.engine import Run
     from visus.methods.polytopes.config import check
     from visus.methods.polytopes.estimator import Polytopes
-    from visus.records import override, write_atomically, write_json
+    from visus.methods.polytopes.verbs.pages import write_history
+    from visus.records import override, write_json
 
     config = override(Polytopes.preset(preset), set or [])
     if columns:
@@ -67,10 +68,8 @@ def fit(
     made.save(out / "model")
     write_json(out / "layout.json", {"target": target, "group": group})
     print(f"learned {target} from {', '.join(made.columns_)} of {len(data):,} rows")
-    _print_history(made)
-    if made.tallies_:
-        write_atomically(out / "history.svg", _drawn_history(made))
-    print(f"model: {out / 'model'}")
+    write_history(out, made, name=table.name, target=target)
+    print(f"model: {out / 'model'}, report: {out / 'report.html'}")
 
 
 def predict(table: Path, /, *, model: Path, out: Path, device: str = "auto") -> None:
@@ -200,33 +199,6 @@ def _networks(seed: int) -> dict[str, Any]:
             "network.safetensors": Classifier(3, (10, 6), 1).plain(),
             "digits.safetensors": nn.Sequential(nn.Flatten(), Classifier(64, (24, 16), 10).plain()),
         }
-
-
-def _print_history(made: Polytopes) -> None:
-    print(
-        f"{'epoch':>6} {'accuracy':>9} {'cells':>10} {'facets':>7} {'simplices':>10} {'simple':>7} {'moved':>6}"
-    )
-    for row in made.history_:
-        start = f"{row['epoch']:6} {row['accuracy']:9.3f} "
-        if "given_up" in row:
-            print(f"{start}{row['given_up']}")
-            continue
-        print(
-            f"{start}{int(row['num_cells']):10,} {row['num_facets_mean']:7.2f} {row['num_simplices_mean']:10.2f} "
-            f"{row['num_simplices_at_most_7']:7.1%} {row['num_facets_moved']:6.3f}"
-        )
-
-
-def _drawn_history(made: Polytopes) -> str:
-    from visus.methods.polytopes.figures import draw_history
-
-    rows = [row for row in made.history_ if row["epoch"] in made.tallies_]
-    epochs = [row["epoch"] for row in rows]
-    return draw_history(
-        epochs,
-        [made.tallies_[epoch] for epoch in epochs],
-        scores={"accuracy": [row["accuracy"] for row in rows]},
-    )
 
 
 def _open(folder: Path, device: str) -> Polytopes:

@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from visus.methods.polytopes.config import SIMPLE
 from visus.records import write_atomically, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from visus.methods.polytopes.baselines import Sample
+    from visus.methods.polytopes.estimator import Polytopes
     from visus.methods.polytopes.model import Complex, Tally
     from visus.methods.polytopes.model.simplices import Rule
     from visus.methods.polytopes.model.tally import Measure
 
-SIMPLE = 7
-"""Most simplices of a cell that counts as simple, as in the paper."""
 NAMES: Mapping[Measure, str] = {
     "num_facets": "facets",
     "num_simplices": "simplices",
@@ -27,9 +27,14 @@ NAMES: Mapping[Measure, str] = {
     "interior_degree": "neighbors",
 }
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2rem .8rem;text-align:right;
-border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}
-figure{margin:1.5rem 0}figcaption{color:#555}"""
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2rem .7rem;text-align:right;
+border-bottom:1px solid #ddd;white-space:nowrap}td:first-child,th:first-child{text-align:left}
+th[colspan]{text-align:center;border:0;color:#555;font-weight:normal}.table{overflow-x:auto}
+svg{max-width:100%;height:auto}figure{margin:1.5rem 0}figcaption{color:#555}"""
+VIEWS = (
+    "How many simplices the cells have: every cell counting once, and every cell counting by its volume, which is "
+    f"what a random point sees. Shaded: simple cells, of at most {SIMPLE}."
+)
 
 
 class Watch:
@@ -67,12 +72,14 @@ def write_complex(
     from visus.methods.polytopes import figures
 
     tally = cells.tally(rule)
-    pictures = {
-        "histograms": (figures.draw_histograms({"all cells": tally}), "How many simplices the cells have.")
-    }
+    pictures = {"histograms": (figures.draw_views(tally), VIEWS)}
     if cells.dim == 2:
         drawing = figures.draw_cells(cells, points=None if points is None else points.cpu().numpy())
-        pictures = {"cells": (drawing, "The cells, colored by their number of triangles."), **pictures}
+        dots = "" if points is None else " Dots: the given points."
+        caption = (
+            f"The cells, colored by their number of triangles. Black: the predicted class changes.{dots}"
+        )
+        pictures = {"cells": (drawing, caption), **pictures}
     elif cells.dim == 3:
         drawing = figures.draw_exploded(cells)
         pictures = {
@@ -87,21 +94,86 @@ def write_complex(
 
     write_table(out / "cells.csv", _table(cells, rule))
     cells.save(out / "complex.safetensors")
-    _finish(out, tally, name=name, pictures=pictures, extra=extra)
+    _finish(out, tally, name=name, dimension=cells.dim, pictures=pictures, extra=extra)
 
 
-def write_tally(out: Path, tally: Tally, *, name: str) -> None:
+def write_tally(out: Path, tally: Tally, *, name: str, dimension: int) -> None:
     """summary.json, the histogram and report.html in `out`; prints the table."""
     from visus.methods.polytopes import figures
 
-    drawing = figures.draw_histograms({"all cells": tally})
     _finish(
         out,
         tally,
         name=name,
-        pictures={"histograms": (drawing, "How many simplices the cells have.")},
-        extra={},
+        dimension=dimension,
+        pictures={"histograms": (figures.draw_views(tally), VIEWS)},
+        extra={"dimension": dimension},
     )
+
+
+def write_history(out: Path, made: Polytopes, *, name: str, target: str) -> None:
+    """history.svg, histograms, the means against the bound, and report.html in `out`; prints the table."""
+    from visus.methods.polytopes import figures
+
+    rows = [row for row in made.history_ if row["epoch"] in made.tallies_]
+    epochs = [row["epoch"] for row in rows]
+    tallies = [made.tallies_[epoch] for epoch in epochs]
+    pictures = {}
+    if tallies:
+        scores = {"accuracy": [row["accuracy"] for row in rows]}
+        ends = {f"epoch {epoch}": made.tallies_[epoch] for epoch in dict.fromkeys((epochs[0], epochs[-1]))}
+        means = {f"epoch {row['epoch']}": [row["interior_degree_mean"]] for row in rows}
+        counts = {f"epoch {row['epoch']}": [row["num_cells"]] for row in rows}
+        bounds = figures.draw_bounds(
+            means, counts, dimension=len(made.columns_), what="mean neighbors per cell"
+        )
+        pictures = {
+            "history": (figures.draw_history(epochs, tallies, scores=scores), "The cells while training."),
+            "histograms": (figures.draw_histograms(ends), "Every cell counting once."),
+            "histograms_by_volume": (
+                figures.draw_histograms(ends, weight="volume"),
+                "Every cell counting by its volume: what a random point of the box sees.",
+            ),
+            "bounds": (
+                bounds,
+                "The mean number of neighbors beside 2 d, the theorem's bound for networks in general position: "
+                "it hardly knows how many cells there are.",
+            ),
+        }
+    head = ("epoch", "accuracy", "cells", "facets", "simplices", "simple", "simple by volume", "moved")
+    lines = [
+        f"A classifier of {target} by {', '.join(made.columns_)}, its cells in the box from {_place(made.box_[0])} to "
+        f"{_place(made.box_[1])} (standard deviations from the means of the columns).",
+        f"Simple cells have at most {SIMPLE} simplices (rule {made.settings.rule}). Moved: distance of the "
+        "histogram of facets from the first one (total variation, 0 to 1).",
+    ]
+    body = [_history_row(row) for row in made.history_]
+    for file, (svg, _) in pictures.items():
+        write_atomically(out / f"{file}.svg", svg)
+    title = f"The cells of {name} while it learns"
+    groups = (("", 3), ("mean per cell", 2), ("simple, of the", 2), ("", 1))
+    short = (*head[:5], "cells", "volume", "moved")
+    write_atomically(out / "report.html", page(title, lines, short, body, pictures, groups=groups))
+    _say(title, [], head, body)
+
+
+def _history_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    start = (str(row["epoch"]), f"{row['accuracy']:.3f}")
+    if "given_up" in row:
+        return (*start, row["given_up"], "", "", "", "", "")
+    return (
+        *start,
+        f"{int(row['num_cells']):,}",
+        f"{row['num_facets_mean']:.2f}",
+        f"{row['num_simplices_mean']:.2f}",
+        f"{row[f'num_simplices_at_most_{SIMPLE}']:.1%}",
+        f"{row[f'num_simplices_at_most_{SIMPLE}_by_volume']:.1%}",
+        f"{row['num_facets_moved']:.3f}",
+    )
+
+
+def _place(point: Sequence[float]) -> str:
+    return f"({', '.join(f'{value:g}' for value in point)})"
 
 
 def write_sample(out: Path, found: Sample, *, name: str, points: int, seed: int) -> None:
@@ -149,8 +221,16 @@ def _table(cells: Complex, rule: Rule) -> Any:
 
 
 def _finish(
-    out: Path, tally: Tally, *, name: str, pictures: Mapping[str, tuple[str, str]], extra: Mapping[str, Any]
+    out: Path,
+    tally: Tally,
+    *,
+    name: str,
+    dimension: int,
+    pictures: Mapping[str, tuple[str, str]],
+    extra: Mapping[str, Any],
 ) -> None:
+    from visus.methods.polytopes.baselines.bounds import mean_facets_bound
+
     head = (
         "per cell",
         "mean",
@@ -175,8 +255,11 @@ def _finish(
     lines = [
         f"{tally.num_cells:,} cells fill a volume of {tally.volume:.6g}; {tally.num_touching:,} touch the box."
     ]
-    if tally.rule:
-        lines.append(f"Simplices are those of the rule {tally.rule}; facets on the box count.")
+    lines.append(f"Simplices are those of the rule {tally.rule}; facets on the box count.")
+    lines.append(
+        f"Inside the box a cell has {tally.mean('interior_degree'):.2f} neighbors on average; the theorem's bound for "
+        f"networks in general position is 2 d = {mean_facets_bound(dimension)}."
+    )
     summary = {
         "network": name,
         "mode": "exact",
@@ -187,7 +270,10 @@ def _finish(
     write_json(out / "summary.json", summary)
     for file, (svg, _) in pictures.items():
         write_atomically(out / f"{file}.svg", svg)
-    write_atomically(out / "report.html", page(f"The cells of {name}", lines, head, body, pictures))
+    groups = (("", 1), ("every cell counting once", 4), ("by volume", 2))
+    short = (*head[:5], "mean", f"at most {SIMPLE}")
+    shown = page(f"The cells of {name}", lines, short, body, pictures, groups=groups)
+    write_atomically(out / "report.html", shown)
     _say(name, lines, head, body)
     print(f"written: {out}")
 
@@ -207,8 +293,10 @@ def page(
     head: Sequence[str],
     body: Sequence[Sequence[str]],
     pictures: Mapping[str, tuple[str, str]],
+    *,
+    groups: Sequence[tuple[str, int]] = (),
 ) -> str:
-    """One HTML page without links to anything: text, a table, pictures."""
+    """One HTML page without links to anything: text, a table, pictures; `groups` are heads over some columns."""
 
     def cells(row: Sequence[str], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
@@ -218,9 +306,12 @@ def page(
         for svg, caption in pictures.values()
     )
     text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
-    table = cells(head, "th") + "".join(cells(row, "td") for row in body)
+    over = "".join(f"<th colspan={width}>{html.escape(label)}</th>" for label, width in groups)
+    rows = cells(head, "th") + "".join(cells(row, "td") for row in body)
+    table = f"<tr>{over}</tr>{rows}" if groups else rows
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>{text}<table>{table}</table>{shown}"
+        f"<style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>{text}"
+        f'<div class="table"><table>{table}</table></div>{shown}'
         "</body></html>\n"
     )
