@@ -16,6 +16,7 @@ from visus.errors import InputError
 from visus.records import (
     from_plain,
     from_yaml,
+    leaving_nothing,
     override,
     read_json,
     record,
@@ -221,3 +222,24 @@ def test_unreadable_json(tmp_path, content, told):
         read_json(file)
     with pytest.raises(InputError, match="cannot be read"):
         read_json(tmp_path)
+
+
+@pytest.mark.parametrize(("written", "left"), [(False, False), (True, True)])
+def test_a_refused_run_leaves_no_empty_folder(tmp_path, written, left):
+    out = tmp_path / "run"
+
+    def refuse():
+        with leaving_nothing(out):
+            out.mkdir()
+            if written:
+                (out / "log").touch()
+            raise InputError("no")
+
+    with pytest.raises(InputError, match="no"):
+        refuse()
+    assert out.exists() is left
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    with pytest.raises(InputError), leaving_nothing(kept):
+        raise InputError("no")
+    assert kept.is_dir()

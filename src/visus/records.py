@@ -10,6 +10,8 @@ import functools
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -174,3 +176,15 @@ def read_json(path: Path) -> Any:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", file=path) from None
+
+
+@contextmanager
+def leaving_nothing(out: Path) -> Iterator[None]:
+    """Remove the folder of a run that refused its input before it wrote anything into it."""
+    before = out.exists()
+    try:
+        yield
+    except InputError:
+        if not before and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        raise

@@ -247,3 +247,15 @@ def test_push_uploads_what_save_writes(saved, monkeypatch):
         "files": ["README.md", "config.json", "model.safetensors"],
         "private": True,
     }
+
+
+def test_a_model_is_opened_from_its_own_folder_and_from_its_run(tmp_path):
+    made = Line(LineConfig())
+    made._build(2)
+    made.save(tmp_path / "run" / "model")
+    for folder in (tmp_path / "run", tmp_path / "run" / "model"):
+        found = Line.open(folder, device="cpu")
+        assert torch.equal(found.head_.weight, made.head_.weight)
+        assert found.head_.weight.device.type == "cpu"
+    with pytest.raises(InputError, match=r"config\.json"):
+        Line.open(tmp_path, device="cpu")

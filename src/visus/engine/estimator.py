@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
+from visus.engine.run import Run
 from visus.errors import InputError
 from visus.extras import need
 from visus.records import from_plain, read_json, to_plain, write_json
@@ -110,6 +111,21 @@ class TorchEstimator(BaseEstimator):
                 (draft / name).replace(folder / name)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, device: str = "auto") -> Self:
+        """The model that a run's folder holds in `model` (or a saved model's own folder), on a device.
+
+        Raises
+        ------
+        visus.errors.InputError : as `load`; there is no such device.
+        """
+        inside = Path(folder) / "model"
+        made = cls.load(inside if inside.is_dir() else folder)
+        place = Run(device=device, progress=False).device
+        for part in made.parts().values():
+            part.to(place)
+        return made
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visus.data.formats.table import read_rows, read_table, require_column, sniff, write_table
+from visus.data.formats.table import (
+    read_rows,
+    read_table,
+    require_column,
+    sniff,
+    write_classes,
+    write_table,
+)
 from visus.data.formats.text import decode, read_text
 from visus.errors import InputError
 
@@ -109,3 +116,14 @@ def test_what_is_written_is_read_back(tmp_path_factory, rows):
     again = read_table(path)
     assert again["number"].tolist() == frame["number"].tolist()
     assert again["text"].tolist() == frame["text"].tolist()
+
+
+def test_what_a_classifier_says_is_written_with_a_column_per_class(tmp_path):
+    shares = np.array([[0.25, 0.75], [2 / 3, 1 / 3]], dtype=np.float32)
+    file = tmp_path / "said.csv"
+    write_classes(
+        file, ["a.png", "b.png"], labels=["dog", "cat"], probabilities=shares, classes=["cat", "dog"]
+    )
+    assert file.read_text() == (
+        "item,label,probability,p_cat,p_dog\na.png,dog,0.75,0.25,0.75\nb.png,cat,0.666667,0.666667,0.333333\n"
+    )

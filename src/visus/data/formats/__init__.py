@@ -10,11 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from visus.data.formats.picture import Picture, present
-from visus.data.formats.table import read_table, write_table
+from visus.data.formats.table import read_table, write_classes, write_table
 from visus.data.formats.text import read_text
 from visus.errors import InputError
 
-__all__ = ["Picture", "kind_of", "read_image", "read_table", "read_text", "write_image", "write_table"]
+__all__ = [
+    "Picture",
+    "kind_of",
+    "read_image",
+    "read_table",
+    "read_text",
+    "write_classes",
+    "write_image",
+    "write_table",
+]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm")
 ARRAYS = (".npy", ".npz")

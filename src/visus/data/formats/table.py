@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, SupportsInt
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from visus.data.formats.picture import present
 from visus.data.formats.text import decode
@@ -75,6 +77,26 @@ def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
 def write_table(path: str | Path, frame: pd.DataFrame) -> None:
     """Write a frame as comma-separated UTF-8, whole or not at all."""
     write_atomically(Path(path), frame.to_csv(index=False, lineterminator="\n"))
+
+
+def write_classes(
+    path: str | Path,
+    items: Sequence[object],
+    *,
+    labels: Sequence[str],
+    probabilities: Float[np.ndarray, "n k"],
+    classes: Sequence[str],
+) -> None:
+    """Write what a classifier says of n items: item, label, its probability, and a column p_<class> per class.
+
+    Parameters
+    ----------
+    probabilities : (n, k), k = len(classes).
+    """
+    shares = np.asarray(probabilities, dtype=np.float64)
+    frame = pd.DataFrame({"item": items, "label": labels, "probability": shares.max(1)})
+    each = pd.DataFrame(shares, columns=[f"p_{name}" for name in classes])
+    write_table(path, pd.concat([frame, each], axis=1).round(6))
 
 
 def sniff(text: str) -> str:

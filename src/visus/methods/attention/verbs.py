@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from visus.errors import InputError
 
 if TYPE_CHECKING:
-    from visus.methods.attention.estimator import AttentionClassifier
+    pass
 
 Part = Literal["train", "test"]
 Kind = Literal["standard", "optimized", "efficient", "super"]
@@ -51,7 +51,7 @@ def fit(
     from visus.engine import Run
     from visus.methods.attention.config import check, told_reduction
     from visus.methods.attention.estimator import AttentionClassifier
-    from visus.records import override
+    from visus.records import leaving_nothing, override
 
     config = override(AttentionClassifier.preset(preset), set or [])
     check(config)
@@ -59,10 +59,11 @@ def fit(
     source = read_data(data, part="train", image_size=config.image_size, columns=columns)
     paths = getattr(source, "paths", None)
     reduction = told_reduction(config, source.read(paths[0]).shape[-2:]) if paths else None
-    run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
-    if reduction and run.is_main:
-        print(reduction)
-    made = AttentionClassifier(config).fit(source, run)
+    with leaving_nothing(out):
+        run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
+        if reduction and run.is_main:
+            print(reduction)
+        made = AttentionClassifier(config).fit(source, run)
     if not run.is_main:
         return
     made.save(out / "model")
@@ -96,23 +97,21 @@ def predict(
         text_column: column with the texts; found by usual names if left out.
         image_column: column with the picture paths; found by usual names if left out.
     """
-    import pandas as pd
+    from visus.data.formats import write_classes
+    from visus.methods.attention.estimator import AttentionClassifier
 
-    from visus.data.formats import write_table
-
-    made = _open(model, device)
+    made = AttentionClassifier.open(model, device=device)
     columns = {"text": text_column, "image": image_column, "label": None}
     source = read_data(data, part=part, image_size=made.settings.image_size, columns=columns, labeled=False)
     found = made.predict(source)
     paths = getattr(source, "paths", None)
-    table: dict[str, Any] = {
-        "item": [str(path) for path in paths] if paths else list(range(1, len(source) + 1)),
-        "label": found["name"],
-        "probability": found["probabilities"].max(1).values.tolist(),
-    }
-    for i, name in enumerate(made.classes_):
-        table[f"p_{name}"] = found["probabilities"][:, i].tolist()
-    write_table(out, pd.DataFrame(table).round(6))
+    write_classes(
+        out,
+        [str(path) for path in paths] if paths else range(1, len(source) + 1),
+        labels=found["name"],
+        probabilities=found["probabilities"].numpy(),
+        classes=made.classes_,
+    )
     print(f"{len(source)} predictions: {out}")
 
 
@@ -142,9 +141,10 @@ def evaluate(
         image_column: column with the picture paths; found by usual names if left out.
         label_column: column with the labels; found by usual names if left out.
     """
+    from visus.methods.attention.estimator import AttentionClassifier
     from visus.records import write_json
 
-    made = _open(model, device)
+    made = AttentionClassifier.open(model, device=device)
     columns = {"text": text_column, "image": image_column, "label": label_column}
     source = read_data(data, part=part, image_size=made.settings.image_size, columns=columns)
     scores = made.evaluate(source)
@@ -329,16 +329,6 @@ def read_data(
         image_column=columns["image"],
         label_column=columns["label"],
     )
-
-
-def _open(folder: Path, device: str) -> AttentionClassifier:
-    from visus.engine import Run
-    from visus.methods.attention.estimator import AttentionClassifier
-
-    inside = folder / "model"
-    made = AttentionClassifier.load(inside if inside.is_dir() else folder)
-    made.model_.to(Run(device=device, progress=False).device)
-    return made
 
 
 VERBS: dict[str, Callable[..., Any]] = {

@@ -67,7 +67,7 @@ def fit(
     from visus.engine import Run
     from visus.methods.hyperfusion.config import check
     from visus.methods.hyperfusion.estimator import HyperFusion, cross_validate
-    from visus.records import override, write_json
+    from visus.records import leaving_nothing, override, write_json
 
     given = [f"{key}={value}" for key, value in (("fusion", fusion), ("position", position)) if value]
     config = override(HyperFusion.preset(preset), [*(set or []), *given])
@@ -76,26 +76,27 @@ def fit(
     check(config)
     layout = {"image_column": image_column, "target": target, "group": group}
     data = _read(table, layout, root)
-    run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
-    if preset == "gpu" and run.device.type == "cpu" and run.is_main:
-        print("training with the settings of preset gpu on the CPU; --preset demo is quicker")
-    if folds:
-        with _plain_notes(run.is_main):
-            found = cross_validate(config, data, count=folds, run=run)
-        if not run.is_main:
-            return
-        found.ensemble(mode).save(out / "model")
-        said = _as_frame(data, found.prediction, found.members[0], table, image_column)
-        write_table(out / "held_out.csv", said)
-        write_json(out / "scores.json", {"held_out": found.scores, "folds": found.fold_scores})
-        _print_scores(found.scores, f"held-out items of {folds} folds")
-    else:
-        with _plain_notes(run.is_main):
-            made = HyperFusion(config).fit(data, run)
-        if not run.is_main:
-            return
-        made.save(out / "model")
-        print(f"learned {target} from {len(data)} rows")
+    with leaving_nothing(out):
+        run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
+        if preset == "gpu" and run.device.type == "cpu" and run.is_main:
+            print("training with the settings of preset gpu on the CPU; --preset demo is quicker")
+        if folds:
+            with _plain_notes(run.is_main):
+                found = cross_validate(config, data, count=folds, run=run)
+            if not run.is_main:
+                return
+            found.ensemble(mode).save(out / "model")
+            said = _as_frame(data, found.prediction, found.members[0], table, image_column)
+            write_table(out / "held_out.csv", said)
+            write_json(out / "scores.json", {"held_out": found.scores, "folds": found.fold_scores})
+            _print_scores(found.scores, f"held-out items of {folds} folds")
+        else:
+            with _plain_notes(run.is_main):
+                made = HyperFusion(config).fit(data, run)
+            if not run.is_main:
+                return
+            made.save(out / "model")
+            print(f"learned {target} from {len(data)} rows")
     write_json(out / "layout.json", layout)
     print(f"model: {out / 'model'}")
 

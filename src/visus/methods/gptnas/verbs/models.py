@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,6 +52,7 @@ def fit(
     """
     from visus.engine import Run
     from visus.methods.gptnas.estimator import GPTNAS
+    from visus.records import leaving_nothing
 
     config = configured(preset, set, prior=prior, workers=workers)
     columns = {"image_column": image_column, "label_column": label_column}
@@ -93,23 +93,21 @@ def predict(
         device: auto, cpu or cuda.
         image_column: column with the picture paths; found by usual names if left out.
     """
-    import pandas as pd
+    from visus.data.formats import write_classes
+    from visus.methods.gptnas.estimator import GPTNAS
 
-    from visus.data.formats import write_table
-
-    made = opened(model, device)
+    made = GPTNAS.open(model, device=device)
     size = made.pixels_.size
     source = read_pictures(data, part, image_size=size, labeled=False, image_column=image_column)
     found = made.predict(source)
     paths = getattr(source, "paths", None)
-    table: dict[str, Any] = {
-        "item": [str(path) for path in paths] if paths else list(range(1, len(source) + 1)),
-        "label": found["name"],
-        "probability": found["probabilities"].max(1).values.tolist(),
-    }
-    for i, name in enumerate(made.classes_):
-        table[f"p_{name}"] = found["probabilities"][:, i].tolist()
-    write_table(out, pd.DataFrame(table).round(6))
+    write_classes(
+        out,
+        [str(path) for path in paths] if paths else range(1, len(source) + 1),
+        labels=found["name"],
+        probabilities=found["probabilities"].numpy(),
+        classes=made.classes_,
+    )
     print(f"{len(source)} predictions: {out}")
 
 
@@ -135,9 +133,10 @@ def evaluate(
         image_column: column with the picture paths; found by usual names if left out.
         label_column: column with the labels; found by usual names if left out.
     """
+    from visus.methods.gptnas.estimator import GPTNAS
     from visus.records import write_json
 
-    made = opened(model, device)
+    made = GPTNAS.open(model, device=device)
     columns = {"image_column": image_column, "label_column": label_column}
     source = read_pictures(data, part, image_size=made.pixels_.size, **columns)
     scores = made.evaluate(source)
@@ -224,28 +223,3 @@ def say_known(made: GPTNAS) -> None:
         print(f"information of the prior: {made.information_:.3f} nats per layer")
     for warning in made.warnings_:
         print(f"warning: {warning}")
-
-
-@contextmanager
-def leaving_nothing(out: Path) -> Iterator[None]:
-    """Removes the folder of a run that refused its input before it wrote anything."""
-    from visus.errors import InputError
-
-    before = out.exists()
-    try:
-        yield
-    except InputError:
-        if not before and out.is_dir() and not any(out.iterdir()):
-            out.rmdir()
-        raise
-
-
-def opened(folder: Path, device: str) -> GPTNAS:
-    """The model in a run's folder, on the device."""
-    from visus.engine import Run
-    from visus.methods.gptnas.estimator import GPTNAS
-
-    inside = folder / "model"
-    made = GPTNAS.load(inside if inside.is_dir() else folder)
-    made.net_.to(Run(device=device, progress=False).device)
-    return made

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visus.methods.gptnas.verbs.models import leaving_nothing, say_known
+from visus.methods.gptnas.verbs.models import say_known
 from visus.methods.gptnas.verbs.page import Page
-from visus.records import write_atomically, write_json
+from visus.records import leaving_nothing, write_atomically, write_json
 
 if TYPE_CHECKING:
     from visus.methods.gptnas.config import GPTNASConfig

@@ -11,7 +11,6 @@ from visus.errors import InputError
 
 if TYPE_CHECKING:
     from visus.data.tables.source import RowTable
-    from visus.methods.polytopes.estimator import Polytopes
 
 
 def fit(
@@ -52,16 +51,16 @@ def fit(
     from visus.methods.polytopes.config import check
     from visus.methods.polytopes.estimator import Polytopes
     from visus.methods.polytopes.verbs.pages import write_history
-    from visus.records import override, write_json
+    from visus.records import leaving_nothing, override, write_json
 
     config = override(Polytopes.preset(preset), set or [])
     if columns:
         config = override(config, {"columns": columns})
     check(config)
     data = _read(table, target=target, group=group, columns=config.columns)
-    run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
-    with warnings.catch_warnings():
+    with leaving_nothing(out), warnings.catch_warnings():
         warnings.simplefilter("ignore", ColumnWarning)  # the columns taken are told below
+        run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
         made = Polytopes(config).fit(data, run)
     if not run.is_main:
         return
@@ -85,8 +84,9 @@ def predict(table: Path, /, *, model: Path, out: Path, device: str = "auto") -> 
     import pandas as pd
 
     from visus.data.formats.table import write_table
+    from visus.methods.polytopes.estimator import Polytopes
 
-    made = _open(model, device)
+    made = Polytopes.open(model, device=device)
     data = _read(table, columns=made.columns_)
     found = made.predict(data)
     columns: dict[str, Any] = {name: data.frame[name] for name in made.columns_}
@@ -112,9 +112,10 @@ def evaluate(
         out: also write the scores to this file (.json).
         device: auto, cpu or cuda.
     """
+    from visus.methods.polytopes.estimator import Polytopes
     from visus.records import read_json, write_json
 
-    made = _open(model, device)
+    made = Polytopes.open(model, device=device)
     if target is None:
         file = (model if (model / "model").is_dir() else model.parent) / "layout.json"
         target = read_json(file).get("target") if file.exists() else None
@@ -199,13 +200,3 @@ def _networks(seed: int) -> dict[str, Any]:
             "network.safetensors": Classifier(3, (10, 6), 1).plain(),
             "digits.safetensors": nn.Sequential(nn.Flatten(), Classifier(64, (24, 16), 10).plain()),
         }
-
-
-def _open(folder: Path, device: str) -> Polytopes:
-    from visus.engine import Run
-    from visus.methods.polytopes.estimator import Polytopes
-
-    inside = folder / "model"
-    made = Polytopes.load(inside if inside.is_dir() else folder)
-    made.model_.to(Run(device=device, progress=False).device)
-    return made
