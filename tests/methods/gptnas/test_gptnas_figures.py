@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from visus.drawing import VERMILION
 from visus.errors import InputError
 from visus.methods.gptnas.figures import (
     Stone,
@@ -22,8 +23,8 @@ from visus.methods.gptnas.figures import (
     marginals,
 )
 from visus.methods.gptnas.figures.architecture import stones
-from visus.methods.gptnas.figures.canvas import VERMILION, spread
 from visus.methods.gptnas.figures.curves import LOOKS, NAMES
+from visus.methods.gptnas.figures.labels import spread
 from visus.protocols import Claim, Evidence, PaperEvidence
 
 RNG = np.random.default_rng(0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import statistics
-from typing import Any
 
+from visus.drawing import BLUE, GRAY, GREEN, VERMILION, canvas, svg
 from visus.nn.attention.cost import KINDS, cost, super_limits
 from visus.protocols import Figure, PaperEvidence
 
-COLORS = {"standard": "#4d4d4d", "optimized": "#0072b2", "efficient": "#009e73", "super": "#d55e00"}
+COLORS = {"standard": "#4d4d4d", "optimized": BLUE, "efficient": GREEN, "super": VERMILION}
 WIDTH = 64
 
 
@@ -29,9 +28,9 @@ def figures(paper: PaperEvidence) -> list[Figure]:
 def accuracy_figure(experiment: str, arms: dict[str, list[float]]) -> Figure:
     """One row per arm: every seed as a dot, the mean as a bar."""
     kept = {name: values for name, values in arms.items() if values}
-    figure, axes = _canvas(height=0.9 + 0.32 * len(kept))
+    figure, axes = canvas(0.9 + 0.32 * len(kept))
     for row, (name, values) in enumerate(kept.items()):
-        color = COLORS.get(name, "#8c8c8c")
+        color = COLORS.get(name, GRAY)
         axes.plot(values, [row] * len(values), "o", color=color, alpha=0.55, markersize=5)
         axes.plot([statistics.fmean(values)], [row], "|", color=color, markersize=16, markeredgewidth=2)
     axes.set_yticks(range(len(kept)), [name.replace("_", " ") for name in kept])
@@ -39,7 +38,7 @@ def accuracy_figure(experiment: str, arms: dict[str, list[float]]) -> Figure:
     axes.set_xlabel("test accuracy")
     return Figure(
         name=f"attention-{experiment}",
-        svg=_svg(figure),
+        svg=svg(figure),
         caption=f"Test accuracy in the experiment '{experiment}': dots are seeds, bars their means.",
         caption_zh=f"实验“{experiment}”的测试准确率：圆点为各随机种子，竖线为均值。",
     )
@@ -47,7 +46,7 @@ def accuracy_figure(experiment: str, arms: dict[str, list[float]]) -> Figure:
 
 def cost_figure(width: int = WIDTH) -> Figure:
     """Operations relative to standard attention as the input grows, for layers of `width`."""
-    figure, axes = _canvas(height=3.0)
+    figure, axes = canvas(3.0)
     lengths = sorted({max(1, round(width * 2 ** (step / 8))) for step in range(-32, 33)})
     standard = [cost("standard", width=width, length=length).macs for length in lengths]
     for kind in KINDS:
@@ -62,28 +61,9 @@ def cost_figure(width: int = WIDTH) -> Figure:
     axes.legend(frameon=False, fontsize=9)
     return Figure(
         name="attention-cost",
-        svg=_svg(figure),
+        svg=svg(figure),
         caption="Multiply-accumulates of one layer relative to standard attention. Super stops paying at twice "
         f"the width (for width {width}: beyond length {super_limits(width).macs}).",
         caption_zh="单层乘加次数与标准注意力之比。长度达到宽度的两倍后，超级注意力不再划算"
         f"（宽度 {width} 时：长度超过 {super_limits(width).macs}）。",
     )
-
-
-def _canvas(*, height: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure as Canvas
-
-    figure = Canvas(figsize=(5.4, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Any) -> str:
-    import matplotlib
-
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "visus", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

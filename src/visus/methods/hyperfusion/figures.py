@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from visus.drawing import drawing, svg
 from visus.methods.hyperfusion.estimator.explain import Response
 from visus.protocols import Figure, PaperEvidence
 
@@ -68,22 +68,15 @@ def heads_figure(count: int = 4) -> Figure:
 
 def _gallery(pictures: Sequence[Any], titles: Sequence[str], *, columns: int) -> str:
     """Gray pictures with titles, as SVG text."""
-    import matplotlib
-    from matplotlib.figure import Figure as Canvas
-
     rows = math.ceil(len(pictures) / columns)
-    canvas = Canvas(figsize=(5.4, 1.75 * rows), layout="constrained")
-    panels = canvas.subplots(rows, columns, squeeze=False).ravel()
-    for panel, picture, title in zip(panels, pictures, titles):
-        panel.imshow(picture, cmap="gray", interpolation="nearest")
-        panel.set_title(title, fontsize=9)
-    for panel in panels:
-        panel.set_axis_off()
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "visus", "svg.fonttype": "none"}):
-        canvas.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    with drawing(1.75 * rows, width=5.4) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for panel, picture, title in zip(panels, pictures, titles):
+            panel.imshow(picture, cmap="gray", interpolation="nearest")
+            panel.set_title(title, fontsize=9, loc="center")
+        for panel in panels:
+            panel.set_axis_off()
+        return svg(figure)
 
 
 def draw_responses(responses: Sequence[Response], outputs: Sequence[str], file: str | Path) -> Path:

@@ -8,21 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from visus.drawing import BLUE, FAINT, GRAY, GREEN, INK, ORANGE, PURPLE, QUIET, SKY, VERMILION, plain, svg
 from visus.errors import InputError
-from visus.methods.gptnas.figures.canvas import (
-    BLUE,
-    FAINT,
-    GRAY,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    QUIET,
-    SKY,
-    VERMILION,
-    plain,
-    svg,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

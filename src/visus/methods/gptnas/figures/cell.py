@@ -5,18 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from visus.data.corpora.nasbench201 import OPERATIONS, cell_to_key, key_to_tuple, tuple_to_key
-from visus.methods.gptnas.figures.canvas import (
-    BLUE,
-    FAINT,
-    GRAY,
-    INK,
-    ORANGE,
-    QUIET,
-    SKY,
-    VERMILION,
-    plain,
-    svg,
-)
+from visus.drawing import BLUE, FAINT, GRAY, INK, ORANGE, QUIET, SKY, VERMILION, plain, svg
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """From which node to which, in the order of the benchmark's text."""

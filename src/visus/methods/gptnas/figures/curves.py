@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visus.errors import InputError
-from visus.methods.gptnas.figures.canvas import (
+from visus.drawing import (
     BLUE,
     FAINT,
     GRAY,
@@ -18,14 +17,15 @@ from visus.methods.gptnas.figures.canvas import (
     ORANGE,
     PURPLE,
     QUIET,
+    SERIES,
     SKY,
-    SPARE,
     VERMILION,
     canvas,
     heading,
-    spread,
     svg,
 )
+from visus.errors import InputError
+from visus.methods.gptnas.figures.labels import spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ NAMES: Mapping[str, str] = {
 
 def look(arm: str, place: int = 0) -> tuple[str, Any]:
     """Color and dashes of an arm; arms without a fixed look take one by their place."""
-    return LOOKS.get(arm, (SPARE[place % len(SPARE)], "-"))
+    return LOOKS.get(arm, (SERIES[place % len(SERIES)], "-"))
 
 
 def named(arm: str) -> str:

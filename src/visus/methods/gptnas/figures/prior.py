@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from visus.drawing import FAINT, INK, QUIET, SERIES, canvas, heading, plain, svg
 from visus.errors import InputError
-from visus.methods.gptnas.figures.canvas import FAINT, INK, QUIET, SPARE, canvas, heading, plain, svg
 from visus.methods.gptnas.figures.cell import COLORS, SHORT
 from visus.methods.gptnas.figures.curves import look, named
 
@@ -169,7 +169,7 @@ def _legend(axes: Axes, symbols: Sequence[str], *, y: float) -> None:
 
 
 def _shade(symbol: str, place: int) -> str:
-    return COLORS.get(symbol, SPARE[place % len(SPARE)])
+    return COLORS.get(symbol, SERIES[place % len(SERIES)])
 
 
 def _over(color: str) -> str:

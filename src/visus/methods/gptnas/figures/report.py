@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from visus.methods.gptnas.figures.canvas import FAINT, INK, QUIET, WIDTH, roomy, svg
+from visus.drawing import FAINT, INK, QUIET, WIDTH, roomy, svg
 from visus.methods.gptnas.figures.curves import look, named
 from visus.methods.gptnas.figures.prior import PRIORS, draw_information
 from visus.protocols import Figure, PaperEvidence

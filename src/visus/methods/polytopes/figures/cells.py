@@ -6,18 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from visus.drawing import INK, MARKERS, SERIES, drawing, many, svg
 from visus.errors import InputError
-from visus.methods.polytopes.figures.canvas import (
-    INK,
-    MARKERS,
-    SERIES,
-    drawing,
-    legend_row,
-    levels,
-    many,
-    ramp,
-    to_svg,
-)
+from visus.methods.polytopes.figures.scale import legend_row, levels, ramp
 from visus.methods.polytopes.model.incidence import Ragged, rings
 
 if TYPE_CHECKING:
@@ -83,7 +74,7 @@ def draw_cells(
         main.locator_params(nbins=5)
         main.set_title(title or many(cells.num_cells, "cell"))
         legend_row(strip, _TITLES[color_by], names, shares_of(which, len(names)))
-        return to_svg(figure, dpi=150)
+        return svg(figure, dpi=150)
 
 
 def measured(cells: Complex, measure: str) -> Any:

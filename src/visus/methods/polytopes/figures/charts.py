@@ -8,20 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from visus.drawing import FAINT, INK, MARKERS, SERIES, drawing, headline, number, percent, svg
 from visus.errors import InputError
 from visus.methods.polytopes.baselines.bounds import mean_facets_bound
 from visus.methods.polytopes.config import SIMPLE
-from visus.methods.polytopes.figures.canvas import (
-    GRID,
-    INK,
-    MARKERS,
-    SERIES,
-    drawing,
-    headline,
-    number,
-    percent,
-    to_svg,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +62,7 @@ def draw_histograms(
     with drawing(2.7 + 0.17 * len(tallies) + (0.25 if title else 0)) as figure:
         histograms(figure.subplots(), tallies, measure, weight, at_most)
         headline(figure, title)
-        return to_svg(figure)
+        return svg(figure)
 
 
 def draw_views(
@@ -94,7 +84,7 @@ def draw_views(
         panel(axes, views, at_most)
         axes.set(xlabel=_NAMES[measure], ylabel="share [%]")
         headline(figure, title)
-        return to_svg(figure)
+        return svg(figure)
 
 
 def histograms(
@@ -133,7 +123,7 @@ def panel(axes: Axes, series: Mapping[str, tuple[Float[np.ndarray, " n"], str]],
         axes.axvspan(first - 0.5, at_most + 0.5, color="#f0f3e6", zorder=0, linewidth=0)
     axes.set_xlim(first - 0.5, max(last, at_most or last) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis="y", color=GRID, linewidth=0.6)
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     legend_above(axes)
 
@@ -200,12 +190,12 @@ def draw_bounds(
         right.xaxis.set_major_formatter(lambda value, _: number(value))
         right.set_xlabel("cells")
         for axes in (left, right):
-            axes.grid(axis="x", color=GRID, linewidth=0.6)
+            axes.grid(axis="x", color=FAINT, linewidth=0.6)
             axes.set_axisbelow(True)
             axes.spines["left"].set_visible(False)
             axes.tick_params(axis="y", length=0)
         headline(figure, title)
-        return to_svg(figure)
+        return svg(figure)
 
 
 def _spread(row: int, count: int) -> list[float]:
@@ -271,8 +261,8 @@ def draw_history(
         lower.set_xticks(places[::step], [f"{epoch:g}" for epoch in epochs[::step]])
         lower.set(ylim=(0, 1.04), xlabel="epoch")
         for axes in (upper, lower):
-            axes.grid(axis="y", color=GRID, linewidth=0.6)
+            axes.grid(axis="y", color=FAINT, linewidth=0.6)
             axes.set_axisbelow(True)
         legend_above(lower)
         headline(figure, title)
-        return to_svg(figure)
+        return svg(figure)

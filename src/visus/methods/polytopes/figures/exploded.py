@@ -9,19 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from visus.drawing import drawing, headline, many, number, percent, svg
 from visus.errors import InputError
-from visus.methods.polytopes.figures.canvas import (
-    drawing,
-    headline,
-    legend_row,
-    levels,
-    many,
-    number,
-    percent,
-    ramp,
-    to_svg,
-)
 from visus.methods.polytopes.figures.cells import Measure, measured, polygons, shares_of
+from visus.methods.polytopes.figures.scale import legend_row, levels, ramp
 
 if TYPE_CHECKING:
     from visus.methods.polytopes.model.complex import Complex
@@ -85,7 +76,7 @@ def draw_exploded(
         main.set_aspect("equal")
         main.axis("off")
         legend_row(strip, _TITLES[color_by], names, shares_of(which, len(names)))
-        return to_svg(figure)
+        return svg(figure)
 
 
 def _view(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from visus.drawing import drawing, headline, number, svg
 from visus.methods.polytopes.config import SIMPLE
-from visus.methods.polytopes.figures.canvas import drawing, headline, number, to_svg
 from visus.methods.polytopes.figures.cells import draw_cells
 from visus.methods.polytopes.figures.charts import (
     draw_bounds,
@@ -94,10 +94,10 @@ def histogram_figure() -> Figure:
         panel(lower, views, SIMPLE)
         lower.set(xlabel="simplices per cell", ylabel="share [%]")
         headline(figure, "3-40-20 at initialization: four ways to start, and three ways to look")
-        svg = to_svg(figure)
+        drawn = svg(figure)
     return Figure(
         name="polytopes-histograms",
-        svg=svg,
+        svg=drawn,
         caption="Simplices per cell of 3-40-20 networks at random initialization. Above: the way to start leaves no "
         "trace. Below: the same network through all its cells, through those that 8,000 random points find, and by "
         "volume. Points find large cells, which are less simple (the shaded range is at most 7 simplices).",
