@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import urllib.parse
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ import report_examples as examples
 
 from visus.protocols import Evidence
 from visus.report import plots
-from visus.report.svg import standalone, tidy
+from visus.report.svg import address, standalone, tidy
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -193,6 +194,18 @@ def test_tidying_removes_what_would_leak_into_a_page():
     assert "M 1.23 2" in done
     assert "fill:var(--warn,#ff0000)" in done
     assert ElementTree.fromstring(done).get("aria-label") == 'a "b" <c>'
+
+
+def test_an_image_keeps_small_scales_and_broken_drawings_stay_as_they_are():
+    raw = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><g><g><image transform="scale(0.00412345)"/></g></g>'
+        '<text style="font: 10px sans">one<tspan>two</tspan> three</text></svg>'
+    )
+    shown = ElementTree.fromstring(urllib.parse.unquote(address(raw).partition(",")[2]))
+    assert [child.tag.rpartition("}")[2] for child in shown] == ["image", "text"]
+    assert shown[0].get("transform") == "scale(0.00412)"
+    assert "".join(shown[1].itertext()) == "onetwo three"
+    assert urllib.parse.unquote(address("<svg>&").partition(",")[2]) == "<svg>&"
 
 
 def test_a_foreign_style_file_changes_nothing(tmp_path):

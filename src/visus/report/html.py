@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -13,6 +12,7 @@ from visus.protocols import Figure, PaperEvidence
 from visus.report import plots
 from visus.report.listing import Context, Listed, file_name
 from visus.report.reading import OUTCOMES, VERDICTS, counts, measured, read, tally
+from visus.report.svg import address
 from visus.report.words import MARKS, counted, words
 
 if TYPE_CHECKING:
@@ -120,9 +120,8 @@ def _section(card: Card, evidence: PaperEvidence, lang: str) -> dict[str, Any]:
 
 def _figure(figure: Figure, lang: str) -> dict[str, str]:
     """As an image: whatever the drawing contains, it runs nothing and clashes with nothing in the page."""
-    coded = base64.b64encode(figure.svg.encode()).decode()
     caption = (figure.caption_zh if lang == "zh" else "") or figure.caption
-    return {"source": f"data:image/svg+xml;base64,{coded}", "caption": caption, "name": figure.name}
+    return {"source": address(figure.svg), "caption": caption, "name": figure.name}
 
 
 def _duration(seconds: float, lang: str) -> str:

@@ -7,6 +7,7 @@ follow the page's light or dark scheme. As a file: the same drawing on a light c
 from __future__ import annotations
 
 import re
+import urllib.parse
 from xml.etree import ElementTree
 
 SVG = "http://www.w3.org/2000/svg"
@@ -31,24 +32,8 @@ def tidy(svg: str, *, name: str, label: str, colors: dict[str, str]) -> str:
     label : what the figure shows, for people who do not see it.
     colors : drawn color -> name of the page's color variable; the drawn color stays as the fallback.
     """
-    ElementTree.register_namespace("", SVG)
-    ElementTree.register_namespace("xlink", XLINK)
-    root = ElementTree.fromstring(svg)
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag.rpartition("}")[2] in {"metadata", "style"}:
-                parent.remove(child)
+    root = _compact(svg)
     _identifiers(root, name)
-    for node in root.iter():
-        for key, value in list(node.attrib.items()):
-            if key in {"d", "x", "y", "transform", "style", "points", "width", "height"}:
-                node.set(key, _NUMBER.sub(_shorter, value))
-        if "style" in node.attrib:
-            node.set("style", _style(node.attrib["style"]))
-        node.text = node.text if (node.text or "").strip() else None
-        node.tail = None
-    for node in root.iter():
-        _share_style(node)
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
     root.set("role", "img")
@@ -61,6 +46,18 @@ def tidy(svg: str, *, name: str, label: str, colors: dict[str, str]) -> str:
     return drawn + "\n"
 
 
+def address(svg: str) -> str:
+    """A drawing as the source of an `img`: nothing it contains runs in the page or clashes with it."""
+    try:
+        root = _compact(svg)
+        _identifiers(root, "i")
+        root.set("style", f"stroke-linejoin:round;stroke-linecap:butt;font-family:{FONTS}")
+        text = ElementTree.tostring(root, encoding="unicode")
+    except ElementTree.ParseError:
+        text = svg  # shows as a broken image, which is what it is
+    return "data:image/svg+xml," + urllib.parse.quote(text, safe=" /:=;,.'()!*@$+?|[]{}^`~")
+
+
 def standalone(svg: str) -> str:
     """The same drawing as a file of its own: its own size, plain colors, a light card behind it."""
     plain = re.sub(r"var\(--[\w-]+,\s*([^)]+)\)", r"\1", svg).replace("currentColor", INK)
@@ -71,6 +68,31 @@ def standalone(svg: str) -> str:
     card = ElementTree.Element(f"{{{SVG}}}rect", {"width": width, "height": height, "rx": "6", "fill": _CARD})
     root.insert(0, card)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _compact(svg: str) -> ElementTree.Element:
+    """The same drawing without what nobody sees: metadata, digits beyond a hundredth, empty groups, repeated styles."""
+    ElementTree.register_namespace("", SVG)
+    ElementTree.register_namespace("xlink", XLINK)
+    root = ElementTree.fromstring(svg)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag.rpartition("}")[2] in {"metadata", "style"}:
+                parent.remove(child)
+    for node in root.iter():
+        for key, value in list(node.attrib.items()):
+            if key in {"d", "x", "y", "transform", "style", "points", "width", "height"}:
+                node.set(key, _NUMBER.sub(_shorter, value))
+        if "style" in node.attrib:
+            node.set("style", _style(node.attrib["style"]))
+        node.text = node.text if (node.text or "").strip() else None
+        node.tail = node.tail if (node.tail or "").strip() else None
+        if node.get("transform", "").startswith("rotate(-0 "):
+            del node.attrib["transform"]
+    _unwrap(root)
+    for node in root.iter():
+        _share_style(node)
+    return root
 
 
 def _identifiers(root: ElementTree.Element, name: str) -> None:
@@ -94,6 +116,18 @@ def _identifiers(root: ElementTree.Element, name: str) -> None:
                 node.set(key, re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{short[m.group(1)]})", value))
 
 
+def _unwrap(node: ElementTree.Element) -> None:
+    """Groups that say nothing about what they hold give way to it."""
+    for child in list(node):
+        _unwrap(child)
+    kept: list[ElementTree.Element] = []
+    for child in node:
+        bare = child.tag == f"{{{SVG}}}g" and not child.attrib
+        empty = child.tag == f"{{{SVG}}}defs" and not len(child)
+        kept += list(child) if bare or empty else [child]
+    node[:] = kept
+
+
 def _share_style(group: ElementTree.Element) -> None:
     """Many equal marks carry their style once, on the group around them."""
     styles = {child.get("style") for child in group}
@@ -108,7 +142,8 @@ def _in_order(root: ElementTree.Element) -> list[str]:
 
 
 def _shorter(match: re.Match[str]) -> str:
-    return f"{float(match.group()):.2f}".rstrip("0").rstrip(".")
+    value = float(match.group())
+    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{value:.3g}"
 
 
 def _style(style: str) -> str:
