@@ -142,7 +142,7 @@ def test_flow_maps_frames_onto_their_neighbors(clips, name, step):
         video, ids = clip["video"].numpy() / 255.0, clip["segmentation"].numpy()
         for t in range(1, 23):
             flow = clip[name][t].numpy()
-            there = np.mgrid[:64, :64] + 0.5 + flow
+            there = np.mgrid[:64, :64] + 0.5 + step * flow
             seen = _interior(ids[t]) & ((there > 2) & (there < 62)).all(0)
             at = np.floor(there).astype(int).clip(0, 63)
             seen &= (
@@ -172,9 +172,9 @@ def test_background_and_panels_move_with_the_camera():
         for t in range(1, 24):
             way = clip["backward_flow"][t].numpy()[:, ids[t] == 0]
             assert (way == way[:, :1]).all()
-            back = -clip["forward_flow"][t - 1].numpy()[:, ids[t - 1] == 0][:, :1]
+            back = clip["forward_flow"][t - 1].numpy()[:, ids[t - 1] == 0][:, :1]
             np.testing.assert_allclose(way[:, :1], back, atol=1e-5)
-            there = np.mgrid[:64, :64] + clip["backward_flow"][t].numpy()
+            there = np.mgrid[:64, :64] - clip["backward_flow"][t].numpy()
             moved = map_coordinates(video[t - 1].mean(0), there, order=1, mode="nearest")
             errors.append(np.median(np.abs(moved - video[t].mean(0))[2:-2, 5:-5][ids[t][2:-2, 5:-5] == 0]))
     assert np.median(errors) < 0.012
@@ -188,7 +188,7 @@ def test_flow_positions_and_pictures_tell_one_story(clips):
                 mask = clip["segmentation"][t].numpy() == i + 1
                 if mask.any():
                     way = clip["backward_flow"][t].numpy()[:, mask]
-                    expected = (spots[t - 1, i] - spots[t, i])[:, None]
+                    expected = (spots[t, i] - spots[t - 1, i])[:, None]
                     np.testing.assert_allclose(way, np.broadcast_to(expected, way.shape), atol=1e-3)
                     rows, columns = np.nonzero(mask)
                     reach = 64 / 6 * 1.3

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from visus.data.instances import boxes_and_visibility
 from visus.data.loader import Indices, as_indices, collate
 from visus.data.worlds.scenes.palette import (
     CLASSES,
@@ -19,7 +20,7 @@ from visus.data.worlds.scenes.palette import (
     draw_things,
 )
 from visus.data.worlds.scenes.sprites import Light, object_sprite
-from visus.data.worlds.scenes.stage import VIEW, Actor, Camera, backdrop, boxes_and_visibility, render
+from visus.data.worlds.scenes.stage import VIEW, Actor, Camera, backdrop, render
 from visus.errors import InputError
 from visus.protocols import Batch
 

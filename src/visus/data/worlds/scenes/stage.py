@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 
 from visus.data.worlds.scenes.sprites import Light, Sprite, cover, noise, place
 
@@ -130,29 +130,6 @@ def render(
         depth[window][patch.inside] = (away[i] - patch.near)[patch.inside]
     color += SENSOR_NOISE * rng.standard_normal(color.shape, dtype=np.float32)
     return Frame(np.clip(color, 0, 1, out=color), segmentation, depth)
-
-
-def boxes_and_visibility(
-    segmentation: UInt8[np.ndarray, "t h w"], count: int
-) -> tuple[Float[np.ndarray, "t m 4"], Int64[np.ndarray, "t m"]]:
-    """Tight boxes [ymin, xmin, ymax, xmax] in 0..1 and visible pixels of objects 1..count; zeros if unseen."""
-    t, height, width = segmentation.shape
-    boxes, visible = np.zeros((t, count, 4), np.float32), np.zeros((t, count), np.int64)
-    for i in range(count):
-        mask = segmentation == i + 1
-        visible[:, i] = mask.sum((1, 2))
-        rows, columns = mask.any(2), mask.any(1)
-        box = np.stack(
-            [
-                rows.argmax(1) / height,
-                columns.argmax(1) / width,
-                1 - rows[:, ::-1].argmax(1) / height,
-                1 - columns[:, ::-1].argmax(1) / width,
-            ],
-            axis=1,
-        )
-        boxes[:, i] = box * (visible[:, i] > 0)[:, None]
-    return boxes, visible
 
 
 def _surface(

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from visus.data.instances import boxes_and_visibility
 from visus.data.worlds.scenes.images import PARTS, check_options
 from visus.data.worlds.scenes.palette import Thing, draw_things
 from visus.data.worlds.scenes.physics import Bodies, Track, simulate
 from visus.data.worlds.scenes.sprites import OVERSAMPLING, Light, Sprite, noise, object_sprite, sprite
-from visus.data.worlds.scenes.stage import Actor, Camera, Frame, backdrop, boxes_and_visibility, render
+from visus.data.worlds.scenes.stage import Actor, Camera, Frame, backdrop, render
 from visus.errors import InputError
 
 ELEVATION = math.radians(24)
@@ -45,7 +46,7 @@ class SceneVideos:
 
     `read` gives: video (t, 3, size, size) uint8; segmentation (t, size, size) uint8, 0 for background and
     panels, i + 1 for object i; backward_flow and forward_flow (t, 2, size, size) float32, the way in pixels
-    (rows, columns) to where the point was one frame before and will be one frame later; depth
+    (rows, columns) that the point has come since the frame before and goes until the next; depth
     (t, 1, size, size) float32; boxes (t, m, 4) [ymin, xmin, ymax, xmax] in 0..1 on frames where the object is
     visible, else zeros; visibility (t, m) pixels; positions and velocities (t, m, 3) in world units (and per
     second); image_positions (t, m, 2), x and y in 0..1; num_instances; collisions; objects; name.
@@ -286,8 +287,9 @@ def _flows(
     still = camera.project(np.zeros((len(pan), 3)), pan)[:, None]
     spots = np.concatenate([still, camera.project(track.positions, pan[:, None])], axis=1)
     flows = {}
-    for name, other in (("backward_flow", spots[:-2]), ("forward_flow", spots[2:])):
-        way = (other - spots[1:-1]).astype(np.float32)
+    steps = np.diff(spots, axis=0)
+    for name, step in (("backward_flow", steps[:-1]), ("forward_flow", steps[1:])):
+        way = step.astype(np.float32)
         field = way[np.arange(len(way))[:, None, None], segmentation]
         flows[name] = torch.from_numpy(np.ascontiguousarray(np.moveaxis(field, -1, 1)))
     return flows
