@@ -1,0 +1,1 @@
+"""Predictors with memory, the video model around them, and roll-outs."""
