@@ -107,14 +107,23 @@ def _sequential(kind: int, row: np.ndarray, above: np.ndarray) -> np.ndarray:
 
 def write_uint16_png(path: str | Path, values: UInt16[np.ndarray, "c h w"]) -> None:
     """Write 1 to 4 channels of 16-bit integers as PNG, the reverse of `read_uint16_png`."""
+    try:
+        content = encode_uint16_png(values)
+    except ValueError as error:
+        raise InputError(f"cannot be written ({error})", file=path, field="image") from None
+    write_atomically(Path(path), content)
+
+
+def encode_uint16_png(values: UInt16[np.ndarray, "c h w"]) -> bytes:
+    """The bytes of such a PNG, the reverse of `decode_uint16_png`. A `ValueError` says what is wrong."""
     channels, height, width = values.shape
     color = {count: kind for kind, count in CHANNELS.items()}.get(channels)
     if color is None or values.dtype != np.uint16:
-        raise InputError(f"cannot be written from {values.dtype} {values.shape}", file=path, field="image")
+        raise ValueError(f"{values.dtype} {values.shape} is not uint16 with 1 to 4 channels")
     rows = np.ascontiguousarray(np.moveaxis(values, 0, -1)).astype(">u2").view(np.uint8).reshape(height, -1)
     data = zlib.compress(np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes())
     content = SIGNATURE
     header = struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0)
     for kind, body in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")):
         content += struct.pack(">I4s", len(body), kind) + body + struct.pack(">I", zlib.crc32(kind + body))
-    write_atomically(Path(path), content)
+    return content
