@@ -32,12 +32,12 @@ $(READY): pyproject.toml constraints/ci.txt
 	@touch $(READY)
 
 demo: setup
-	@echo "== measuring the claims of $(PAGE) with preset $(PRESET) (about 10 minutes on 2 cores for preset demo) =="
+	@echo "== measuring the claims of $(PAGE) with preset $(PRESET) (about 15 minutes on 2 cores for preset demo) =="
 	@$(BIN)/visus digest $(PAGE) --preset $(PRESET) --out $(OUT)
 	@echo "== open $(OUT)/report.html; the page with evidence is $(OUT)/evidence.md =="
 
 test: setup
-	@echo "== running the default test suite (about 8 minutes on 2 cores) =="
+	@echo "== running the default test suite (about 10 minutes on 2 cores) =="
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: setup
@@ -53,6 +53,8 @@ bench: setup
 	$(BIN)/python benchmarks/hyperfusion.py --out $(OUT)/bench/hyperfusion.json
 	$(BIN)/python benchmarks/polytopes.py --out $(OUT)/bench/polytopes.json
 	$(BIN)/python benchmarks/gptnas.py --out $(OUT)/bench/gptnas.json
+	$(BIN)/python benchmarks/statm.py --out $(OUT)/bench/statm.json
+	$(BIN)/python benchmarks/nsi.py --out $(OUT)/bench/nsi.json
 
 clean:
 	rm -rf $(VENV) runs build dist

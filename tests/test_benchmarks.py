@@ -8,7 +8,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("name", ["attention", "gptnas", "hyperfusion", "polytopes"])
+@pytest.mark.parametrize("name", ["attention", "gptnas", "hyperfusion", "nsi", "polytopes", "statm"])
 def test_a_benchmark_can_be_imported_from_anywhere(name, root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))

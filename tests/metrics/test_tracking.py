@@ -15,6 +15,7 @@ from visus.metrics import (
     foreground_ari,
     identity_switches,
     j_and_f,
+    lost_after_gap,
     mean_iou,
     reappearance_ari,
     reappeared,
@@ -75,6 +76,40 @@ def test_a_switch_behind_an_occluder():
     assert passed.count.item() == 0
     assert passed.chances_after_gap.item() == 1  # the miss right after the gap does not close it
     assert identity_switches(truth[:, :1], kept[:, :1]).rate.isnan().all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lost_frames_equal_a_loop(seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 4, size=(3, 9, 2, 3))
+    predicted = rng.integers(0, 5, size=(3, 9, 2, 3))
+    ours = lost_after_gap(torch.tensor(truth), torch.tensor(predicted))
+    for item in range(3):
+        lost = chances = 0
+        for number in (1, 2, 3):
+            seen = hidden = False
+            for real, made in zip(truth[item], predicted[item], strict=True):
+                pixels = made[real == number]
+                if not pixels.size:
+                    hidden = seen
+                    continue
+                seen = True
+                if hidden:
+                    chances += 1
+                    shares = [(pixels == slot).sum() for slot in range(5)]
+                    lost += max(shares) > shares[number]
+        assert (ours.count[item].item(), ours.chances[item].item()) == (lost, chances)
+    assert ours.count.sum() > 0
+
+
+def test_an_object_that_never_finds_back_is_lost_in_every_frame():
+    truth = video(["1122", "1122", "0022", "1122", "1122"])
+    assert lost_after_gap(truth, truth).share.item() == 0
+    assert lost_after_gap(truth, video(["1122", "1122", "0022", "0022", "0022"])).share.item() == 1
+    assert lost_after_gap(truth, video(["1122", "1122", "0022", "3322", "1122"])).share.item() == 0.5
+    half = video(["1122", "1122", "0022", "1322", "1322"])
+    assert lost_after_gap(truth, half).share.item() == 0, "as much as any other slot is enough"
+    assert lost_after_gap(truth[:, :2], truth[:, :2]).share.isnan().all()
 
 
 def test_reappearance():

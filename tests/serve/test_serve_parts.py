@@ -37,7 +37,7 @@ def test_search_finds_models_and_only_those_of_visus(tmp_path):
     model(root / "a")
     model(root / ".hidden")
     model(root / "other", library="transformers")
-    model(root / "planned", method="nsi")
+    model(root / "planned", method="chestxray")
     model(root / "unknown", method="../../etc")
     model(root / "list", method=["attention"])
     (model(root / "unfinished") / "model.safetensors").unlink()
@@ -102,6 +102,9 @@ def test_signatures():
     def named(*, model: Path, table: Path, out: Path, image_column: str | None = None) -> None:
         calls.append((table, model, out, image_column))
 
+    def followed(videos: Path, /, *, model: Path, out: Path, boxes: Path | None = None) -> None:
+        calls.append((videos, model, out, boxes))
+
     def greedy(*, model: Path, table: Path, image_column: str, out: Path) -> None: ...
     def aimless(data: Path, /) -> None: ...
 
@@ -117,6 +120,12 @@ def test_signatures():
     first.call(d, model=m, out=o, columns={"text_column": "t"})
     second.call(d, model=m, out=o, columns={})
     assert calls == [(d, m, o, "t"), (d, m, o, None)]
+    assert not first.videos
+    filmed = read_signature(followed, "v")
+    assert filmed.videos
+    filmed.call(d, model=m, out=o, columns={}, boxes=Path("b"))
+    filmed.call(d, model=m, out=o, columns={})
+    assert calls[2:] == [(d, m, o, Path("b")), (d, m, o, None)]
     for odd in (greedy, aimless):
         with pytest.raises(InputError, match="cannot be used from a form"):
             read_signature(odd, "c")
@@ -126,8 +135,8 @@ def test_the_commands_of_methods():
     assert intake("attention").data == "data"
     assert first_lines("attention")["fit"].startswith("Train a classifier")
     with pytest.raises(InputError, match="cannot be loaded"):
-        intake("nsi")
-    assert first_lines("nsi") == {}
+        intake("chestxray")
+    assert first_lines("chestxray") == {}
 
 
 @pytest.mark.parametrize(
@@ -169,6 +178,10 @@ def test_receive_sorts_the_files(tmp_path):
         tmp_path / "T.CSV",
     )
     assert receive(tmp_path, ["b.png"])[1].data == tmp_path
+    assert receive(tmp_path, ["b.MP4", "t.csv"], videos=True)[1].pictures == ("b.MP4",)
+    for name, videos, kinds in (("b.mp4", False, r"send .*\.png"), ("b.png", True, r"send .*\.mp4")):
+        with pytest.raises(InputError, match=kinds):
+            receive(tmp_path, [name], videos=videos)
 
 
 def test_a_table_without_paths_stays_as_it_was(tmp_path):

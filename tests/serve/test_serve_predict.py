@@ -285,3 +285,41 @@ def test_a_method_that_needs_a_table(pictures, tmp_path):
                 assert ours["probability=b"] == pytest.approx(float(theirs["probability=b"]), abs=1e-6)
         assert "required" in site.ask(f"/models/{models['runs/one/model']['id']}").text
     assert list(scratch.iterdir()) == []
+
+
+def test_objects_are_followed_through_an_uploaded_video(tmp_path):
+    """A model that needs boxes: refused in words without them, the command's table with them."""
+    pytest.importorskip("av", reason="video files need the extra video")
+    from visus.methods.statm import verbs as commands
+
+    data, runs, scratch = tmp_path / "data", tmp_path / "runs", tmp_path / "scratch"
+    commands.example(out=data)
+    small = ["image_size=[12,12]", "steps=2", "clip_length=3", "batch_size=2"]
+    commands.fit(data, out=runs / "videos", preset="smoke", set=small, device="cpu")
+    scratch.mkdir()
+    video = sorted((data / "test").glob("*.mp4"))[0]
+    boxes = ("first.csv", (data / "first.csv").read_bytes())
+    with served(runs, scratch) as site:
+        (model,) = site.ask("/api/models").json
+        assert (model["method"], model["files"], model["table"]) == ("statm", "videos", "optional")
+        form = site.ask(f"/models/{model['id']}").text
+        assert ".mp4" in form
+        assert "Boxes of the objects in the first frame" in form
+        alone = site.send(model["predict"], [(video.name, video.read_bytes())])
+        assert (alone.status, "lacks boxes" in alone.json["error"]) == (400, True)
+        cut = site.send(model["predict"], [(video.name, video.read_bytes()[:3000]), boxes])
+        assert (cut.status, str(tmp_path) in cut.text) == (400, False)
+        picture = site.send(model["predict"], [("a.png", b"x")])
+        assert "is of a kind that cannot be read" in picture.json["error"]
+        found = site.send(model["predict"], [(video.name, video.read_bytes()), boxes])
+        assert found.status == 200, found.text
+        commands.predict(
+            video, model=runs / "videos", boxes=data / "first.csv", out=tmp_path / "p.csv", device="cpu"
+        )
+        expected = rows_of(tmp_path / "p.csv")
+        assert len(found.json["rows"]) == len(expected) > 0
+        for ours, theirs in zip(found.json["rows"], expected, strict=True):
+            assert ours["video"] == theirs["video"]
+            assert ours["pixels"] == theirs["pixels"]
+            assert ours["ymin"] == pytest.approx(float(theirs["ymin"]))
+    assert list(scratch.iterdir()) == []

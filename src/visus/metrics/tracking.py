@@ -38,6 +38,19 @@ class IdentitySwitches(NamedTuple):
         return self.count_after_gap / self.chances_after_gap
 
 
+class LostFrames(NamedTuple):
+    """How often an object that came back was not with its own slot, per video."""
+
+    count: Float[Tensor, " b"]
+    chances: Float[Tensor, " b"]
+    """Pairs of an object and a frame that shows it after it had been hidden."""
+
+    @property
+    def share(self) -> Float[Tensor, " b"]:
+        """Lost frames per chance; nan without a chance."""
+        return self.count / self.chances
+
+
 class JAndF(NamedTuple):
     """Region and boundary similarity per video."""
 
@@ -112,7 +125,7 @@ def identity_switches(
         identities, and are passed over like hidden ones (but make no gap). None: every slot is an identity.
     least : pixels that make an object visible.
 
-    Method: the identity switches of the CLEAR MOT measures (Bernardin and Stiefelhagen, 2008). Differs: there
+    Method: the identity switches of the CLEAR measures (Bernardin and Stiefelhagen, 2008). Differs: there
     a match needs an IoU of 0.5; a slot's greatest overlap needs no threshold.
     """
     table = overlaps(truth, predicted, objects=objects)[:, :, 1:]
@@ -132,6 +145,29 @@ def identity_switches(
         held = torch.where(matched, slot, held)
         gap = torch.where(matched, False, gap | (~visible[:, t] & (held >= 0)))
     return IdentitySwitches(*totals)
+
+
+def lost_after_gap(
+    truth: Integer[Tensor, "b t h w"],
+    predicted: Integer[Tensor, "b t h w"],
+    *,
+    least: int = 1,
+) -> LostFrames:
+    """Frames that show an object which had been hidden, and in which another slot has more of it than its own.
+
+    Slot i + 1 is object i's own; the background's slot counts as another one. Unlike an identity switch, which
+    counts once, an object is lost for as long as it is not found.
+
+    Parameters
+    ----------
+    truth, predicted : maps of ids.
+    least : pixels that make an object visible.
+    """
+    table = overlaps(truth, predicted)[:, :, 1:]
+    objects = torch.arange(table.shape[2], device=table.device)
+    back = reappeared(table.sum(-1), least=least)
+    lost = back & (table[:, :, objects, objects + 1] < table.amax(-1))
+    return LostFrames(*(found.flatten(1).sum(1).double() for found in (lost, back)))
 
 
 def region_similarity(

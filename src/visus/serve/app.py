@@ -167,7 +167,11 @@ class _Site:
         asked, why = _asked(model)
         if asked is None:
             return {**plain, "visus": model.version, "predict": None, "why": why}
-        takes = {"table": "needed" if asked.needs_table else "optional", "columns": dict(asked.columns)}
+        takes = {
+            "files": "videos" if asked.videos else "pictures",
+            "table": "needed" if asked.needs_table else "optional",
+            "columns": dict(asked.columns),
+        }
         return {**plain, "visus": model.version, "predict": f"/api/models/{model.id}/predict", **takes}
 
     # ---- what both need
@@ -211,7 +215,10 @@ class _Site:
             result=result,
             shown=SHOWN_ROWS,
             csv="" if result is None else "data:text/csv;charset=utf-8," + quote(result.csv),
-            accept={"pictures": ",".join(endings()), "table": ",".join(TABLES)},
+            accept={
+                "files": ",".join(endings(videos=asked is not None and asked.videos)),
+                "table": ",".join(TABLES),
+            },
             limits=self.settings.limits,
             base=str(request.base_url).rstrip("/"),
         )
@@ -246,7 +253,7 @@ class _Site:
                 raise TooLarge("too many files were sent")
             texts = {name: text.strip() for name, text in form.items() if isinstance(text, str)}
             columns = {name: text for name, text in texts.items() if text and name in asked.columns}
-            return await asyncio.to_thread(_store, files, folder), columns
+            return await asyncio.to_thread(_store, files, folder, asked), columns
         finally:
             await form.close()
 
@@ -294,8 +301,8 @@ def _asked(model: SavedModel) -> tuple[Intake | None, str]:
         return None, str(error)
 
 
-def _store(uploads: Sequence[UploadFile], folder: Path) -> Upload:
-    targets, upload = receive(folder, [item.filename or "" for item in uploads])
+def _store(uploads: Sequence[UploadFile], folder: Path, asked: Intake) -> Upload:
+    targets, upload = receive(folder, [item.filename or "" for item in uploads], videos=asked.videos)
     for item, target in zip(uploads, targets, strict=True):
         with target.open("xb") as stream:
             shutil.copyfileobj(item.file, stream)

@@ -20,8 +20,9 @@ class Intake:
     """How to call one method's `predict` with uploaded files.
 
     The command takes one required path (the data) besides `model` and `out`. A path that is called `table`
-    must be a table; any other may be a folder of pictures, too. Optional texts called `..._column` name
-    columns of the table.
+    must be a table, one that is called `videos` is a folder of video files, which a table of boxes may come
+    with (parameter `boxes`); any other may be a folder of pictures, too. Optional texts called `..._column`
+    name columns of the table.
     """
 
     slug: str
@@ -29,12 +30,24 @@ class Intake:
     data: str
     positional: bool
     needs_table: bool
+    videos: bool
+    """Whether the files are videos, and a table tells of the boxes in them."""
     columns: Mapping[str, str]
     """Parameter -> what it means."""
 
-    def call(self, data: Path, *, model: Path, out: Path, columns: Mapping[str, str]) -> None:
-        """Run the command; `columns` may name some of `self.columns`."""
+    def call(
+        self,
+        data: Path,
+        *,
+        model: Path,
+        out: Path,
+        columns: Mapping[str, str],
+        boxes: Path | None = None,
+    ) -> None:
+        """Run the command; `columns` may name some of `self.columns`, `boxes` goes with `videos` only."""
         named: dict[str, Any] = {"model": model, "out": out, **columns}
+        if boxes is not None:
+            named["boxes"] = boxes
         if self.positional:
             self.verb(data, **named)
         else:
@@ -96,6 +109,7 @@ def read_signature(verb: Callable[..., Any], slug: str) -> Intake:
         data=paths[0],
         positional=parameters[paths[0]].kind is inspect.Parameter.POSITIONAL_ONLY,
         needs_table=paths[0] == "table",
+        videos=paths[0] == "videos" and "boxes" in parameters,
         columns=columns,
     )
 

@@ -113,7 +113,11 @@ def predict(
             raise InputError("no table was sent", field="table", remedy="add the CSV that names the pictures")
         contain(upload)
         with contextlib.redirect_stdout(io.StringIO()):
-            asked.call(upload.data, model=model.folder, out=out, columns=columns)
+            if asked.videos:
+                boxes = None if upload.table is None else upload.data
+                asked.call(upload.folder, model=model.folder, out=out, columns=columns, boxes=boxes)
+            else:
+                asked.call(upload.data, model=model.folder, out=out, columns=columns)
         return _read(out, inside)
     except InputError as error:
         shown = [None if part is None else _hidden(str(part), inside, model) for part in _parts(error)]

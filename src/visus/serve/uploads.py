@@ -24,6 +24,7 @@ class Upload:
 
     folder: Path
     pictures: tuple[str, ...]
+    """Or videos."""
     table: str | None
 
     @property
@@ -50,15 +51,20 @@ def safe_name(given: str) -> str:
     return kept
 
 
-def endings() -> tuple[str, ...]:
-    """Endings of the pictures and volumes that can be read."""
+def endings(*, videos: bool = False) -> tuple[str, ...]:
+    """Endings of the pictures and volumes, or of the videos, that can be read."""
     from visus.data.formats import EXTENSIONS
+    from visus.data.formats.video import VIDEO_FILES
 
-    return EXTENSIONS
+    return VIDEO_FILES if videos else EXTENSIONS
 
 
-def receive(folder: Path, names: Iterable[str]) -> tuple[list[Path], Upload]:
+def receive(folder: Path, names: Iterable[str], *, videos: bool = False) -> tuple[list[Path], Upload]:
     """Where each file is to be written, in the order given, and what the folder then holds.
+
+    Parameters
+    ----------
+    videos : the files are videos instead of pictures.
 
     Raises
     ------
@@ -69,11 +75,11 @@ def receive(folder: Path, names: Iterable[str]) -> tuple[list[Path], Upload]:
         raise InputError("no file was sent", field="files", remedy="choose one or more files")
     lowered = [name.casefold() for name in targets]
     for name, low in zip(targets, lowered, strict=True):
-        if not low.endswith((*endings(), *TABLES)):
+        if not low.endswith((*endings(videos=videos), *TABLES)):
             raise InputError(
                 "is of a kind that cannot be read",
                 file=name,
-                remedy="send " + " ".join((*endings(), *TABLES)),
+                remedy="send " + " ".join((*endings(videos=videos), *TABLES)),
             )
         if lowered.count(low) > 1:
             raise InputError("was sent twice", file=name, remedy="give every file its own name")

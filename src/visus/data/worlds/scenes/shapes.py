@@ -43,7 +43,7 @@ def relief(shape: str, turn: int, elevation: float) -> Float[np.ndarray, "5 n n"
 
     Layers: filled share of each cell (the outline is where its interpolation passes one half); outward
     direction of the surface in world axes (three layers); how much nearer to the camera than the center the
-    surface is. By sphere tracing (Hart 1996): march along the ray by the distance that is free.
+    surface is. By sphere tracing (The Visual Computer 12, 1996): march along the ray by the distance that is free.
 
     Parameters
     ----------

@@ -243,7 +243,7 @@ class VideoSize:
 
 SIZES: dict[str, VideoSize] = {
     "tiny": VideoSize(
-        slot=64, qkv=64, hidden=128, encoder="cnn", iterations=1, channels=32, layers=3, side=4
+        slot=64, qkv=64, hidden=128, encoder="cnn", iterations=1, channels=16, layers=2, side=4
     ),
     "small": VideoSize(
         slot=128, qkv=128, hidden=256, encoder="small", iterations=1, channels=64, layers=4, side=8
