@@ -6,46 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from visus.methods.nsi.baselines.contender import Contender, Corners, Images
-from visus.methods.nsi.losses import contrastive
-from visus.methods.nsi.model.encoder import ProgramEncoder, ProjectionHead
-from visus.methods.nsi.model.images import SlotImageEncoder
-from visus.methods.nsi.model.schema import Schema
+from visus.methods.nsi.baselines.contender import Corners, Images, Slotless
 from visus.methods.nsi.model.scores import bilevel_scores
 from visus.methods.nsi.model.tensors import Programs
 
 
-class Boxed(Contender):
+class Boxed(Slotless):
     """Mean token of every box against the primitives, under the same score.
 
     It is told the boxes of the pictures it searches, too: an advantage that no slot arm has.
     """
-
-    discovers = False
-
-    def __init__(
-        self,
-        images: SlotImageEncoder,
-        programs: ProgramEncoder,
-        schema: Schema,
-        *,
-        joint: int,
-        temperature: float = 0.1,
-    ) -> None:
-        super().__init__(images, schema, temperature=temperature)
-        self.programs = programs
-        self.head = ProjectionHead(int(images.tokens.features), joint)  # type: ignore[arg-type]
-
-    def loss(
-        self,
-        inputs: Images,
-        programs: Programs,
-        boxes: Corners,
-        *,
-        generator: torch.Generator,
-        beta: float,
-    ) -> Float[Tensor, ""]:
-        return contrastive(self.score(self.embed(inputs, boxes), programs), temperature=self.temperature)
 
     def embed(self, inputs: Images, boxes: Corners) -> Float[Tensor, "b m e"]:
         grid = self.images.tokens.grid(*inputs.shape[-2:])  # type: ignore[operator]
@@ -53,9 +23,6 @@ class Boxed(Contender):
 
     def score(self, pictures: Tensor, programs: Programs) -> Float[Tensor, "a b"]:
         return bilevel_scores(pictures, self.programs(programs), programs.length)
-
-    def vectors(self, inputs: Images) -> Float[Tensor, "b n d"]:
-        return self.images.tokens(inputs)
 
 
 def box_means(

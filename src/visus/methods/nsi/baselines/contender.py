@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from visus.methods.nsi.losses import contrastive, reconstruction
-from visus.methods.nsi.model.encoder import ProgramEncoder
+from visus.methods.nsi.model.encoder import ProgramEncoder, ProjectionHead
 from visus.methods.nsi.model.images import SlotImageEncoder, SlotImages
 from visus.methods.nsi.model.schema import Schema
 from visus.methods.nsi.model.scores import Assign, bilevel_scores
@@ -115,6 +115,44 @@ class Grounded(Contender):
 
     def score(self, pictures: Tensor, programs: Programs) -> Float[Tensor, "a b"]:
         return bilevel_scores(pictures, self.programs(programs), programs.length, assign=self.assign)
+
+
+class Slotless(Contender):
+    """Arms that contrast the tokens in front of the slots with the program; no slot takes part.
+
+    Parameters
+    ----------
+    joint : width of the joint space.
+    """
+
+    discovers = False
+
+    def __init__(
+        self,
+        images: SlotImageEncoder,
+        programs: ProgramEncoder,
+        schema: Schema,
+        *,
+        joint: int,
+        temperature: float = 0.1,
+    ) -> None:
+        super().__init__(images, schema, temperature=temperature)
+        self.programs = programs
+        self.head = ProjectionHead(int(images.tokens.features), joint)  # type: ignore[arg-type]
+
+    def loss(
+        self,
+        inputs: Images,
+        programs: Programs,
+        boxes: Corners,
+        *,
+        generator: torch.Generator,
+        beta: float,
+    ) -> Float[Tensor, ""]:
+        return contrastive(self.score(self.embed(inputs, boxes), programs), temperature=self.temperature)
+
+    def vectors(self, inputs: Images) -> Float[Tensor, "b n d"]:
+        return self.images.tokens(inputs)
 
 
 class Ungrounded(Contender):
