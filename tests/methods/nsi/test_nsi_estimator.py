@@ -14,7 +14,7 @@ from visus.errors import InputError
 from visus.methods.nsi import NSI, NSIConfig, bilevel_scores, parse
 from visus.methods.nsi.config import PAPER, PRESETS, FewShotConfig, check
 from visus.methods.nsi.estimator.inference import Inputs, build, embed_programs
-from visus.methods.nsi.estimator.scoring import grounding, retrieval
+from visus.methods.nsi.estimator.scoring import grounded, grounding, retrieval
 from visus.methods.nsi.model.attributes import Categorical, Continuous
 from visus.methods.nsi.model.schema import Schema
 from visus.records import override
@@ -78,9 +78,9 @@ def test_scores_over_the_gallery_are_those_of_the_score_matrix(model: NSI, test:
     ranks = [(row > row[i]).sum().item() for i, row in enumerate(matrix.T)]
     assert scores["program_to_image@1"] == pytest.approx(sum(rank < 1 for rank in ranks) / 24, abs=1e-6)
     assert scores["ap@inf"] >= scores["ap@1"] >= scores["ap@0.5"] >= scores["ap@0.25"] >= scores["ap@0.125"]
-    assert {"fg_ari", "mbo", "grounding"} <= set(scores)
+    assert {"fg_ari", "mbo", "grounding", "grounding_chance"} <= set(scores)
     bare = Tensors({"image": test["image"], "objects": test["objects"]})
-    assert not {"fg_ari", "mbo", "grounding"} & set(model.evaluate(bare))
+    assert not {"fg_ari", "mbo", "grounding", "grounding_chance"} & set(model.evaluate(bare))
 
 
 def test_an_index_finds_what_the_model_scores_highest(model: NSI, test: Tensors):
@@ -218,11 +218,20 @@ def test_perfect_and_constant_retrieval():
 def test_grounding_counts_objects_whose_slot_covers_them_most():
     truth = torch.tensor([[[1, 1, 1, 2], [0, 0, 2, 2]]])
     slots = torch.tensor([[[3, 3, 0, 1], [0, 0, 1, 3]]])
-    assert grounding(torch.tensor([[3, 1]]), [slots], [truth]) == 1.0
-    assert grounding(torch.tensor([[3, 3]]), [slots], [truth]) == 0.5
-    assert grounding(torch.tensor([[0, -1]]), [slots], [truth]) == 0.0
+    assert grounded(torch.tensor([[3, 1]]), [slots], [truth]) == 1.0
+    assert grounded(torch.tensor([[3, 3]]), [slots], [truth]) == 0.5
+    assert grounded(torch.tensor([[0, -1]]), [slots], [truth]) == 0.0
     absent = torch.tensor([[3, 1, 2]])  # a third object without a visible pixel is not asked for
-    assert grounding(absent, [slots], [truth]) == 1.0
+    assert grounded(absent, [slots], [truth]) == 1.0
+
+
+def test_chance_of_grounding_tells_one_slot_for_all_from_one_each():
+    length, own = torch.tensor([3, 1, 2]), torch.tensor([[3, 1, 2], [0, -1, -1], [2, 2, -1]])
+    truth = torch.tensor([[[1, 2, 3]], [[1, 1, 0]], [[1, 2, 0]]])
+    apart = torch.tensor([[[3, 1, 2]], [[0, 0, 4]], [[2, 2, 4]]])
+    found = grounding(own, length, [apart], [truth])
+    # the first picture's objects exchange their slots in vain, the second's has no other, the third's share one
+    assert found == {"grounding": 1.0, "grounding_chance": 2 / 5}
 
 
 def test_embedding_in_pieces_is_embedding_at_once(model: NSI, train: Tensors):

@@ -10,6 +10,7 @@ import torch
 
 from visus.errors import InputError
 from visus.methods.nsi import SceneIndex, bilevel_scores
+from visus.methods.nsi.estimator import index as index_module
 
 
 def index(count: int = 50, *, slots: int = 4, rows: int = 3, width: int = 8, **settings) -> SceneIndex:
@@ -38,11 +39,34 @@ def test_hits_are_those_of_the_score_in_order(settings):
     torch.testing.assert_close(held.search_programs(pictures, k=7).score, back.topk(7).values)
 
 
-def test_a_single_query_ignores_its_padding_rows():
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("settings", [(2**17, 2**24), (7, 2**24), (16, 40)])
+def test_blocks_and_turns_give_the_score_to_the_last_bit(settings, reduce, monkeypatch):
+    """Small whole numbers add up exactly in any order: nothing may differ, empty programs included."""
+    for name, value in zip(("BLOCK", "CELLS"), settings):
+        monkeypatch.setattr(index_module, name, value)
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randint(-9, 10, shape, generator=generator).float()
+
+    slots, programs, length = draw(50, 4, 8), draw(50, 3, 8), torch.arange(50) % 4
+    held = SceneIndex(slots, ["scene"] * 50, programs=programs, length=length, reduce=reduce)
+    query, rows, pictures = draw(6, 5, 8), torch.tensor([0, 5, 1, 3, 2, 4]), draw(6, 4, 8)
+    assert torch.equal(held.scores(query, rows), bilevel_scores(slots, query, rows, reduce=reduce).T)
+    assert torch.equal(
+        held.program_scores(pictures), bilevel_scores(pictures, programs, length, reduce=reduce)
+    )
+    assert torch.equal(held.slots, slots)
+    assert torch.equal(held.programs, programs)
+
+
+def test_rows_of_padding_are_ignored():
     held = index()
-    query = torch.randn(1, 3, 8)
-    short = held.search(query[:, :1], torch.tensor([1]))
-    assert torch.equal(held.search(query, torch.tensor([1])).number, short.number)
+    query, length = torch.randn(2, 3, 8), torch.tensor([1, 2])
+    other = query.clone()
+    other[0, 1:], other[1, 2:] = 99.0, torch.nan
+    assert torch.equal(held.search(query, length).number, held.search(other, length).number)
 
 
 def test_there_are_no_more_hits_than_scenes():
@@ -82,6 +106,10 @@ def test_what_is_no_index_is_refused(tmp_path):
     index().save(tmp_path / "index")
     with pytest.raises(InputError, match="width 8"):
         SceneIndex.load(tmp_path / "index").search(torch.randn(1, 1, 4), torch.tensor([1]))
+    with pytest.raises(InputError, match="slots: have the shape"):
+        SceneIndex(torch.randn(2, 4), ["a", "b"])
+    with pytest.raises(InputError, match="assign: is 'best'"):
+        index(assign="best")
     plain = json.loads((tmp_path / "index" / "index.json").read_text())
     (tmp_path / "index" / "index.json").write_text(json.dumps({**plain, "names": ["a"]}))
     with pytest.raises(InputError, match="names"):
@@ -93,11 +121,11 @@ def test_what_is_no_index_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_hundred_thousand_scenes_are_searched_quickly():
-    """Under 100 ms on two quiet cores; here processor time of one thread, with room for a busy machine."""
+    """Under 100 ms of processor time on one thread (46 measured), however busy the machine is."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        held = SceneIndex(torch.randn(100_000, 8, 64), ["scene"] * 100_000)
+        held = SceneIndex(torch.randn(100_000, 11, 64), ["scene"] * 100_000)
         query, length = torch.randn(1, 5, 64), torch.tensor([5])
         held.search(query, length)
         spent = []
@@ -107,4 +135,4 @@ def test_a_hundred_thousand_scenes_are_searched_quickly():
             spent.append(time.process_time() - started)
     finally:
         torch.set_num_threads(threads)
-    assert min(spent) < 0.4
+    assert min(spent) < 0.1

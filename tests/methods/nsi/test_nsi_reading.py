@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from visus.data.formats import write_image
 from visus.data.formats.images import write_labels
 from visus.errors import InputError
-from visus.methods.nsi import NSI, Categorical, Schema, parse
+from visus.methods.nsi import NSI, Categorical, Continuous, Schema, parse
 from visus.methods.nsi.estimator.reading import (
     read_classes,
     read_data,
@@ -94,6 +94,15 @@ def test_a_given_schema_refuses_other_values_by_line(folder: Path):
     schema = Schema((Categorical("kind", ("a cat", "a dog")),), most=3)
     with pytest.raises(InputError, match=r"a\.xml: line 2, <at>: unknown tag"):
         read_data(folder, part="train", size=4, schema=schema)
+    for file in folder.rglob("*.xml"):
+        file.unlink()
+        file.with_suffix(".json").write_text('{"objects": [{"kind": "a cat"}]}')
+    (folder / "b.json").write_text('{"objects": [{"kind": "a cap"}]}')
+    with pytest.raises(InputError, match=r"b\.json: object 1, kind: is 'a cap'.*did you mean 'a cat'"):
+        read_data(folder, part="train", size=4, schema=schema)
+    (folder / "programs.jsonl").write_text('{"image": "b.png", "objects": [{"kind": "a cap"}]}')
+    with pytest.raises(InputError, match=r"programs\.jsonl, line 1: object 1, kind"):
+        read_data(folder, part="train", size=4, schema=schema)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +153,16 @@ def test_queries_are_words_xml_or_files(tmp_path: Path):
         assert read_query(str(tmp_path / name)) == (wanted, str(tmp_path / name))
 
 
-@pytest.mark.parametrize("text", ["red", "color=", "=red", "color=red,", "nowhere.xml"])
+def test_queries_hold_vectors_and_several_objects():
+    schema = Schema((Categorical("kind", ("a", "b")), Continuous("at", 2, (0, 0), (1, 1))), most=3)
+    found = parse(read_query("kind=a at=(0.2,0.6), at=(1,0) ,kind=b")[0], schema, partial=True)
+    assert found == ({"kind": "a", "at": (0.2, 0.6)}, {"at": (1.0, 0.0)}, {"kind": "b"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["red", "color=", "=red", "color=red,", "nowhere.xml", "color=red color=blue", "a<b=1", "", "at=(1, 2)"],
+)
 def test_words_that_are_no_query(text: str):
     with pytest.raises(InputError, match="What to do"):
         read_query(text)

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
+from visus.data.corpora.clevr import write_clevr
 from visus.errors import InputError
 from visus.methods.nsi import NSI, SceneIndex, parse
 from visus.methods.nsi.verbs import VERBS
+from visus.methods.nsi.verbs.common import read_schema, stems
 from visus.serve.intake import read_signature
 
 
@@ -30,7 +33,11 @@ def test_fit_writes_a_model_and_the_schema_of_programs(files: Path):
     attributes = schema["properties"]["objects"]["items"]["properties"]
     assert set(attributes) == {"shape", "size", "color", "material", "position"}
     assert "red" in attributes["color"]["enum"]
-    assert list(NSI.open(files / "run", device="cpu").schema_.by_name) == list(attributes)
+    made = NSI.open(files / "run", device="cpu").schema_
+    assert list(made.by_name) == list(attributes)
+    assert read_schema(files / "run" / "attributes.json") == made
+    with pytest.raises(InputError, match=r"schema\.json: schema: is not a schema.*attributes\.json"):
+        read_schema(files / "run" / "schema.json")
 
 
 def test_predict_writes_a_row_per_picture_and_fits_the_web_form(files: Path, tmp_path: Path):
@@ -65,6 +72,21 @@ def test_align_tells_every_object_and_draws_it(files: Path, tmp_path: Path):
     assert drawing.count("<image") == 2
 
 
+def test_align_names_the_picture_whose_program_the_model_does_not_know(files: Path, tmp_path: Path):
+    for file in sorted((files / "scenes" / "test").glob("*_00000[0-9].*")):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    program = tmp_path / "test_0_000007.xml"
+    program.write_text(program.read_text().replace("<color>", "<color>x", 1))
+    with pytest.raises(InputError, match=r"test_0_000007, object 1, color: is .x.*did you mean"):
+        VERBS["align"](tmp_path, model=files / "run", out=tmp_path / "out", device="cpu")
+    VERBS["retrieve"](model=files / "run", index=tmp_path / "index", build=tmp_path, device="cpu")
+    assert len(SceneIndex.load(tmp_path / "index")) == 10
+
+
+def test_drawings_of_pictures_of_one_name_do_not_overwrite_each_other():
+    assert stems(["x/a.png", "y/a.png", "z/a-2.png", "a.png"]) == ["a", "a-2", "a-2-2", "a-3"]
+
+
 def test_retrieve_builds_saves_and_searches_both_ways(files: Path, tmp_path: Path, capsys):
     place = {"model": files / "run", "index": tmp_path / "index", "device": "cpu"}
     VERBS["retrieve"](build=files / "scenes", **place)
@@ -76,6 +98,12 @@ def test_retrieve_builds_saves_and_searches_both_ways(files: Path, tmp_path: Pat
     assert table.groupby("query")["score"].apply(lambda s: s.is_monotonic_decreasing).all()
     with pytest.raises(InputError, match="nothing is asked"):
         VERBS["retrieve"](**place)
+    other = NSI.open(files / "run", device="cpu")
+    with torch.no_grad():
+        other.network_.programs.norm.bias.add_(1)
+    other.save(tmp_path / "other")
+    with pytest.raises(InputError, match="index: was built with another model"):
+        VERBS["retrieve"](query=query, **{**place, "model": tmp_path / "other"})
     loose = tmp_path / "loose"
     loose.mkdir()
     for file in sorted((files / "scenes" / "test").glob("*.png"))[:5]:
@@ -83,6 +111,15 @@ def test_retrieve_builds_saves_and_searches_both_ways(files: Path, tmp_path: Pat
     VERBS["retrieve"](build=loose, **place)
     with pytest.raises(InputError, match="holds no programs"):
         VERBS["retrieve"](query=query[1:], **place)
+
+
+def test_the_corpus_that_has_no_test_part_is_read_by_part(files: Path, tmp_path: Path):
+    write_clevr(tmp_path / "clevr", NSI.example("test").subset(range(4)), part="validation")
+    place = {"model": files / "run", "device": "cpu"}
+    with pytest.raises(InputError, match="use validation"):
+        VERBS["predict"](tmp_path / "clevr", out=tmp_path / "p.csv", **place)
+    VERBS["predict"](tmp_path / "clevr", out=tmp_path / "p.csv", part="validation", **place)
+    assert len(pd.read_csv(tmp_path / "p.csv")) == 4
 
 
 def test_fewshot_learns_scores_and_classifies(files: Path, tmp_path: Path):

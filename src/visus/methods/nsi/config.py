@@ -102,10 +102,10 @@ class FewShotConfig:
 _FROM_ONE = (
     *("image_size", "slots", "slot_size", "iterations", "joint", "channels", "decoder_cells"),
     *("decoder_width", "decoder_layers", "program_width", "program_heads", "generator_width"),
-    *("generator_heads", "per_slot", "epochs", "batch_size", "width", "heads"),
+    *("generator_heads", "per_slot", "epochs", "batch_size", "width", "heads", "blocks"),
 )
 _FROM_ZERO = (
-    *("program_blocks", "generator_blocks", "pretrain_epochs", "generator_epochs", "halve_after", "blocks"),
+    *("program_blocks", "generator_blocks", "pretrain_epochs", "generator_epochs", "halve_after"),
     *("beta", "clip_norm", "weight_decay", "shots"),
 )
 _ABOVE_ZERO = ("temperature", "learning_rate")
@@ -197,7 +197,7 @@ DEMO = NSIConfig(
 )
 """A thousand small pictures of a few objects, on a laptop.
 
-`visus nsi fit DATA --preset demo --out RUN`: about a minute of one core for 700 pictures of 32 px.
+`visus nsi fit DATA --preset demo --out RUN`: 70 to 90 seconds of one core for 700 pictures of 32 px.
 
 Scores are sums of inner products: at the paper's temperature of 0.1 a short training spends its steps on shrinking
 them. At 1.0 it begins to learn at once.

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from visus.engine.seeds import derive_seed, seeded
 from visus.methods.nsi.baselines import Contender, Grounded
 from visus.methods.nsi.claims.data import Size, scenes_of
+from visus.methods.nsi.estimator import scoring
 from visus.methods.nsi.model import Programs, SlotClassifier, associate, segment
 from visus.metrics.retrieval import recall_at_k
-from visus.metrics.segmentation import foreground_ari, mean_best_overlap, overlaps
 from visus.protocols import Scores
 
 if TYPE_CHECKING:
@@ -84,27 +84,25 @@ def with_shuffled(scenes: list[Any], name: str, seed: int) -> list[list[dict[str
 def discovery(contender: Contender, found: Tensors, count: int) -> Scores:
     """FG-ARI and mBO of the decoder's alphas (not of Slot Attention's maps) on the first `count` pictures.
 
-    For an interpreter also `grounding`: share of the objects whose primitive's slot is the one that covers most
-    of the object's pixels.
+    For an interpreter also `grounding` and its chance, see `visus.methods.nsi.estimator.scoring.grounding`.
     """
-    device, ari, best, right, total = next(contender.parameters()).device, [], [], 0.0, 0
+    device, maps, truths = next(contender.parameters()).device, [], []
+    carried, lengths = [], []
     for start in range(0, min(count, len(found)), AT_ONCE):
         rows = slice(start, min(count, len(found), start + AT_ONCE))
         seen = contender.images(found["image"][rows].to(device).float() / 255, decode=True)
         truth = found["segmentation"][rows].long()
         masks = contender.images.decoder_masks(seen.decoded)
-        slots = segment(masks, size=(truth.shape[-2], truth.shape[-1])).cpu()
-        ari.append(foreground_ari(truth, slots))
-        best.append(mean_best_overlap(truth, slots))
+        maps.append(segment(masks, size=(truth.shape[-2], truth.shape[-1])).cpu())
+        truths.append(truth)
         if isinstance(contender, Grounded):
             programs = contender.schema.encode(found["objects"][rows]).to(device)
-            chosen = associate(seen.embeddings, contender.programs(programs), programs.length).cpu()
-            table = overlaps(truth, slots, objects=chosen.shape[1])[:, 0, 1:]
-            there = table.sum(-1) > 0
-            right += float(((table.argmax(-1) == chosen) & there).sum())
-            total += int(there.sum())
-    scores = {"fg_ari": float(torch.cat(ari).mean()), "mbo": float(torch.cat(best).nanmean())}
-    return {**scores, "grounding": right / total} if total else scores
+            carried.append(associate(seen.embeddings, contender.programs(programs), programs.length).cpu())
+            lengths.append(programs.length.cpu())
+    scores = scoring.discovery(maps, truths)
+    if carried:
+        scores |= scoring.grounding(torch.cat(carried), torch.cat(lengths), maps, truths)
+    return scores
 
 
 def few_shot(contender: Contender, size: Size, seed: int) -> Scores:

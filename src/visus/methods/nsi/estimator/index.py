@@ -71,7 +71,10 @@ class SceneIndex:
             raise InputError(problem, field="names", remedy="give one per scene")
         if (programs is None) != (length is None) or (programs is not None and len(programs) != len(slots)):
             raise InputError("do not fit the scenes", field="programs", remedy="give one program per scene")
-        for field, given, known in (("assign", assign, get_args(Assign)), ("reduce", reduce, get_args(Reduce))):
+        for field, given, known in (
+            ("assign", assign, get_args(Assign)),
+            ("reduce", reduce, get_args(Reduce)),
+        ):
             if given not in known:
                 raise InputError(f"is {given!r}", field=field, remedy=f"choose from {', '.join(known)}")
         self.names, self.length, self.model = list(names), length, model

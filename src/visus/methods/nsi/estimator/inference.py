@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -106,6 +108,16 @@ def build(config: NSIConfig, schema: Schema, inputs: Inputs) -> Network:
             heads=config.generator_heads,
         )
     return Network(images, programs, generator)
+
+
+def fingerprint(network: Network, schema: Schema) -> str:
+    """Hash of what the joint space depends on: the schema and the weights of both encoders."""
+    digest = hashlib.sha256(json.dumps(schema.to_plain(), sort_keys=True).encode())
+    for module in (network.images, network.programs):
+        for name, weight in sorted(module.state_dict().items()):
+            digest.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())
+            digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -21,6 +22,7 @@ from visus.methods.nsi.estimator.inference import (
     Network,
     build,
     embed_programs,
+    fingerprint,
     rounded,
     run_images,
     widened,
@@ -144,7 +146,8 @@ class NSI(TorchEstimator):
         network, parts = self._fitted(), []
         data = Tensors(inputs) if isinstance(inputs, dict) else inputs
         scenes = self._scenes(data)
-        encoded = widened(self.schema_, scenes).encode(scenes, partial=True).trimmed()
+        named = inputs.get("name") if isinstance(inputs, dict) else None
+        encoded = widened(self.schema_, scenes).encode(scenes, partial=True, names=named).trimmed()
         primitives, start = embed_programs(network.programs, encoded), 0
         for batch, found in run_images(network.images, data, self.settings, self.inputs_, decode=True):
             rows = slice(start, start + len(found.slots))
@@ -167,14 +170,20 @@ class NSI(TorchEstimator):
         `image_to_program@k`, `program_to_image@k` (k = 1, 5): recall. With a generator: `ap@inf`, `ap@1`, ...:
         average precision of objects with all their properties, at distances in the position's own unit, and
         `ap50` where objects have boxes. With `segmentation`: `fg_ari`, `mbo` of the decoder's alphas, and
-        `grounding`: how often an object's slot is the one that covers most of it.
+        `grounding`: how often an object's slot is the one that covers most of it, beside `grounding_chance`, the
+        same after the objects of a picture have exchanged their slots. Where one slot covers everything both are
+        high: only the difference says that objects are told apart.
         """
         return score(self, data)
 
     def index(self, data: Source, *, names: Sequence[str] | None = None) -> SceneIndex:
-        """An index of the items to search by programs, and (where they have objects) by pictures."""
+        """An index of the items to search by programs, and (where they have objects) by pictures.
+
+        A value that the schema lacks is missing there, as in `evaluate`.
+        """
+        network = self._fitted()
         slots, scenes, named = [], [], []
-        for batch, found in run_images(self._fitted().images, data, self.settings, self.inputs_):
+        for batch, found in run_images(network.images, data, self.settings, self.inputs_):
             slots.append(found.embeddings.cpu())
             scenes += batch.get("objects", [])
             named += batch.get("name", [])
@@ -183,8 +192,27 @@ class NSI(TorchEstimator):
         settings = {"assign": config.assign, "reduce": config.reduce, "normalize": config.normalize}
         programs, length = None, None
         if scenes:
-            programs, length = self.embed_programs(scenes)
+            encoded = widened(self.schema_, scenes).encode(scenes, partial=True, unknown="missing").trimmed()
+            programs, length = embed_programs(network.programs, encoded), encoded.length
+        settings["model"] = self.fingerprint()
         return SceneIndex(torch.cat(slots), names, programs=programs, length=length, **settings)
+
+    def open_index(self, folder: str | Path) -> SceneIndex:
+        """An index that was saved.
+
+        Raises
+        ------
+        InputError : it cannot be read, or another model made it: its vectors mean nothing to this one.
+        """
+        found = SceneIndex.load(folder)
+        if found.model not in ("", self.fingerprint()):
+            remedy = "give the model it was built with, or build it again"
+            raise InputError("was built with another model", file=folder, field="index", remedy=remedy)
+        return found
+
+    def fingerprint(self) -> str:
+        """Hash of the schema and of the weights that lead to the joint space."""
+        return fingerprint(self._fitted(), self.schema_)
 
     def embed_images(self, inputs: Batch | Source) -> Float[Tensor, "b k e"]:
         """Slots of pictures in the joint space, on the CPU."""

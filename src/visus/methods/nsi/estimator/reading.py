@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from visus.data.formats import PICTURES, write_image
 from visus.data.formats.images import read_labels, write_labels
 from visus.data.loader import iterate
 from visus.errors import InputError
+from visus.methods.nsi.model.attributes import NAME as TAG
 from visus.methods.nsi.model.programs import parse, serialize
 from visus.methods.nsi.model.schema import Schema
 from visus.protocols import Source
@@ -35,6 +37,7 @@ Part = Literal["train", "validation", "test"]
 TABLE = "programs.jsonl"
 MASKS = "masks"
 MOST_OBJECTS = 255
+OUTSIDE_PARENTHESES = re.compile(r",(?![^()]*\))")
 
 
 class ProgramPictures(Stills):
@@ -97,6 +100,8 @@ def read_loose(path: Path, *, part: Part, size: int) -> Any:
     """Pictures whose programs, if any, are not asked for: what `read_data` reads, a folder, or one picture."""
     if path.is_dir() and layout_of(path) is not None:
         return read_scenes(path, part=part, size=size)
+    if not path.exists():
+        raise InputError("does not exist", file=path, remedy="give a picture, or a folder of pictures")
     folder = path / part if (path / part).is_dir() else path
     return load_pictures(folder, "test", labeled=False, image_size=(size, size))
 
@@ -111,10 +116,12 @@ def read_classes(path: Path, *, part: Part, size: int) -> Any:
 def read_query(text: str) -> tuple[str, str | None]:
     """A query as XML and the file it came from: a file's content, XML itself, or words `color=red shape=cube`.
 
-    Words name one object; a comma begins the next one.
+    Words name one object; a comma begins the next one. Vectors stand in parentheses, without blanks.
 
     >>> read_query("color=red shape=cube, size=small")[0]
     '<scene><object><color>red</color><shape>cube</shape></object><object><size>small</size></object></scene>'
+    >>> read_query("at=(0.2,0.6)")[0]
+    '<scene><object><at>(0.2,0.6)</at></object></scene>'
     """
     if text.lstrip().startswith("<"):
         return text, None
@@ -126,12 +133,16 @@ def read_query(text: str) -> tuple[str, str | None]:
             return path.read_text(encoding="utf-8-sig"), text
         return serialize_loosely(_json_scene(path)), text
     objects = []
-    for words in text.split(","):
+    for words in OUTSIDE_PARENTHESES.split(text):
         pairs = [word.partition("=") for word in words.split()]
-        if not pairs or not all(name and value for name, _, value in pairs):
+        named = {name: value for name, _, value in pairs}
+        if not pairs or not all(map(TAG.fullmatch, named)) or not all(named.values()):
             remedy = "write color=red shape=cube, or XML, or name a file"
             raise InputError(f"{text!r} is no query", field="query", remedy=remedy)
-        objects.append({name: value for name, _, value in pairs})
+        if len(named) < len(pairs):
+            remedy = "begin another object with a comma"
+            raise InputError(f"{words.strip()!r} names an attribute twice", field="query", remedy=remedy)
+        objects.append(named)
     return serialize_loosely(objects), None
 
 
@@ -204,14 +215,14 @@ def _table(folder: Path, schema: Schema | None) -> list[tuple[Path, list[Object]
         if isinstance(plain.get("program"), str):
             objects = [*map(dict, parse(plain["program"], schema or _anything(), file=f"{file}, {field}"))]
         else:
-            objects = _objects(plain, file=file, field=field)
+            objects = _objects(plain, schema, file=f"{file}, {field}")
         listed.append((picture, objects))
     return listed
 
 
 def _read_scene(path: Path, schema: Schema | None) -> list[Object]:
     if path.suffix.lower() == ".json":
-        return _json_scene(path)
+        return _json_scene(path, schema)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -219,16 +230,18 @@ def _read_scene(path: Path, schema: Schema | None) -> list[Object]:
     return [*map(dict, parse(text, schema or _anything(), file=path))]
 
 
-def _json_scene(path: Path) -> list[Object]:
-    return _objects(read_json(path), file=path, field="objects")
+def _json_scene(path: Path, schema: Schema | None = None) -> list[Object]:
+    return _objects(read_json(path), schema, file=path)
 
 
-def _objects(plain: Any, *, file: Path, field: str) -> list[Object]:
-    """Objects of a JSON program; lists of numbers become tuples."""
+def _objects(plain: Any, schema: Schema | None, *, file: str | Path) -> list[Object]:
+    """Objects of a JSON program; lists of numbers become tuples. A schema, where there is one, checks them."""
     objects = plain.get("objects") if isinstance(plain, dict) else None
     if not isinstance(objects, list) or not all(isinstance(each, dict) for each in objects):
         remedy = 'write {"objects": [{"attribute": value, ...}, ...]}'
-        raise InputError("is not a scene", file=file, field=field, remedy=remedy)
+        raise InputError("is not a scene", file=file, field="objects", remedy=remedy)
+    if schema is not None:
+        return [*map(dict, schema.check(objects, file=file))]
     return [
         {name: tuple(value) if isinstance(value, list) else value for name, value in each.items()}
         for each in objects

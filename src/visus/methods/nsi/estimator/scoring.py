@@ -64,7 +64,7 @@ def score(model: NSI, data: Source) -> Scores:
         scores |= properties(emissions, programs, model.schema_) | boxes(emissions, programs, model.schema_)
     if maps:
         own = associate(embeddings, primitives, programs.length, **settings)
-        scores |= discovery(maps, truths) | {"grounding": grounding(own, maps, truths)}
+        scores |= discovery(maps, truths) | grounding(own, programs.length, maps, truths)
     return {name: value for name, value in scores.items() if math.isfinite(value)}
 
 
@@ -82,7 +82,22 @@ def discovery(maps: Sequence[Tensor], truths: Sequence[Tensor]) -> Scores:
     return {"fg_ari": float(ari.nanmean()), "mbo": float(mbo.nanmean())}
 
 
-def grounding(own: Int[Tensor, "n p"], maps: Sequence[Tensor], truths: Sequence[Tensor]) -> float:
+def grounding(
+    own: Int[Tensor, "n p"], length: Int[Tensor, " n"], maps: Sequence[Tensor], truths: Sequence[Tensor]
+) -> Scores:
+    """How often an object's slot is the one that covers most of it, and how often the next object's slot is.
+
+    Where one slot covers everything and carries every object, the first number is 1 and says nothing: then
+    `grounding_chance` is 1 as well.
+    """
+    exchanged = _exchanged(own, length)
+    return {
+        "grounding": grounded(own, maps, truths),
+        "grounding_chance": grounded(exchanged, maps, truths),
+    }
+
+
+def grounded(own: Int[Tensor, "n p"], maps: Sequence[Tensor], truths: Sequence[Tensor]) -> float:
     """Share of visible objects whose slot is the one that covers most of their pixels.
 
     Object j of a program is the segment of number j + 1.
@@ -96,6 +111,13 @@ def grounding(own: Int[Tensor, "n p"], maps: Sequence[Tensor], truths: Sequence[
         right += int((covered.argmax(-1) == slot)[asked].sum())
         total, start = total + int(asked.sum()), start + len(truth)
     return right / total if total else math.nan
+
+
+def _exchanged(own: Int[Tensor, "n p"], length: Int[Tensor, " n"]) -> Int[Tensor, "n p"]:
+    """Every object with the slot of the next one of its picture; -1 where there is no other."""
+    place, count = torch.arange(own.shape[1]), length[:, None]
+    following = own.gather(1, (place + 1) % count.clamp(min=1))
+    return following.masked_fill((place >= count) | (count < 2), -1)
 
 
 def properties(emissions: Emissions, programs: Programs, schema: Schema) -> Scores:

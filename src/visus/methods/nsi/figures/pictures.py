@@ -69,8 +69,8 @@ def draw_grounding(scenes: Sequence[Scene], *, title: str = "") -> str:
             colors = _colors(scene)
             for panel in (left, middle, right):
                 panel.axis("off")
-            left.imshow(np.moveaxis(scene.image, 0, -1).clip(0, 1), interpolation="nearest")
-            middle.imshow(_tinted(scene, colors), interpolation="nearest")
+            _show(left, np.moveaxis(scene.image, 0, -1).clip(0, 1))
+            _show(middle, _tinted(scene, colors))
             _program(right, scene, colors, height)
         headline(figure, title)
         return svg(figure)
@@ -106,7 +106,7 @@ def draw_retrieval(searches: Sequence[Found], *, title: str = "") -> str:
                 if place >= len(search.images):
                     panel.axis("off")
                     continue
-                panel.imshow(np.moveaxis(search.images[place], 0, -1).clip(0, 1), interpolation="nearest")
+                _show(panel, np.moveaxis(search.images[place], 0, -1).clip(0, 1))
                 panel.spines[:].set(visible=True, color=GREEN if place == search.right else VERMILION)
                 panel.spines[:].set_linewidth(2.5 if place == search.right else 1.0)
         headline(figure, title)
@@ -128,6 +128,11 @@ def told(thing: Mapping[str, Any]) -> str:
         else:
             words.append(f"{value:.1f}")
     return " ".join(words)
+
+
+def _show(panel: Any, picture: Float[np.ndarray, "h w 3"]) -> None:
+    # a clip is named after its exact place, whose last digits vary with the layout's solver
+    panel.imshow(picture, interpolation="nearest").set_clip_on(False)
 
 
 def _colors(scene: Scene) -> dict[int, str]:

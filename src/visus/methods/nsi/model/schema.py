@@ -171,6 +171,7 @@ class Schema:
         partial: bool = False,
         unknown: Unknown = "refuse",
         file: str | Path | None = None,
+        names: Sequence[str] | None = None,
     ) -> Programs:
         """Scenes as tensors, padded to `most` objects. Attributes the schema does not know are left out.
 
@@ -178,19 +179,21 @@ class Schema:
         ----------
         partial : attributes may be missing that are not optional: queries.
         unknown : what becomes of a value outside a vocabulary: an error, or a missing attribute.
+        names : of the scenes, for errors; by default their numbers.
 
         Raises
         ------
         InputError : naming scene, object and attribute.
         """
+        names = names or [f"scene {row}" for row in range(1, len(scenes) + 1)]
         shape = (len(scenes), self.most)
         categories = np.zeros((*shape, len(self.categorical)), np.int64)
         values = np.zeros((*shape, self.width))
         present = np.zeros((*shape, len(self.attributes)), bool)
         for row, objects in enumerate(scenes):
-            self._check_count(objects, file=file, field=f"scene {row + 1}")
+            self._check_count(objects, file=file, field=names[row])
             for place, given in enumerate(objects):
-                field = f"scene {row + 1}, object {place + 1}"
+                field = f"{names[row]}, object {place + 1}"
                 made = self._primitive(given, partial=partial, unknown=unknown, file=file, field=field)
                 for column, each in enumerate(self.categorical):
                     if each.name in made:
@@ -237,7 +240,7 @@ class Schema:
     def from_plain(cls, plain: Any, *, file: str | Path | None = None) -> Schema:
         """The schema that `to_plain` wrote; `InputError` names what does not fit."""
         if not isinstance(plain, dict) or set(plain) != {"most", "attributes"}:
-            remedy = "give the keys most and attributes"
+            remedy = "give the keys most and attributes, as in the attributes.json that fit writes"
             raise InputError("is not a schema", file=file, field="schema", remedy=remedy)
         attributes = tuple(attribute_from_plain(each, file=file) for each in plain["attributes"])
         return cls(attributes, most=int(plain["most"]))

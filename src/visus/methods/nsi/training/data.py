@@ -105,6 +105,7 @@ class Scenes:
     def fingerprint(self) -> str:
         """Hash of the data's own fingerprint, the programs and the choice."""
         digest = hashlib.sha256(fingerprint(self.source).encode())
+        digest.update(self.index.numpy().tobytes())
         for value in pack(self.programs).values():
             digest.update(value.contiguous().view(torch.uint8).numpy().tobytes() if value.numel() else b"")
         return digest.hexdigest()
@@ -116,7 +117,7 @@ def pack(programs: Programs) -> dict[str, Tensor]:
 
 
 def unpack(batch: Batch) -> Programs:
-    """The programs of a batch, without rows that are padding in all of them."""
+    """The programs of a batch."""
     return Programs(*(batch[field.name] for field in fields(Programs)))
 
 

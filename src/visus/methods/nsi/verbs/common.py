@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from visus.methods.nsi.estimator import NSI
     from visus.methods.nsi.model.schema import Schema
 
-Part = Literal["train", "test"]
+Part = Literal["train", "validation", "test"]
 PresetName = Literal["smoke", "demo", "gpu", "paper"]
 
 
@@ -82,10 +83,9 @@ def item_names(source: Any) -> list[str]:
 
 def stems(names: list[str]) -> list[str]:
     """File names without folder and ending, made different by numbers where they are not."""
-    made: dict[str, int] = {}
-    found = []
+    made: dict[str, None] = {}
     for name in names:
         stem = Path(name).stem
-        made[stem] = made.get(stem, 0) + 1
-        found.append(stem if made[stem] == 1 else f"{stem}-{made[stem]}")
-    return found
+        different = (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1))
+        made[next(word for word in different if word not in made)] = None
+    return list(made)

@@ -37,10 +37,12 @@ def fit(
 
     Args:
         data: folder to learn from.
-        out: folder for the run; the model is written to OUT/model, the programs' JSON schema to OUT/schema.json.
+        out: folder for the run; the model is written to OUT/model, the attributes that were found to
+            OUT/attributes.json, and what they make of programs, as a JSON schema, to OUT/schema.json.
         preset: sizes and training time.
         set: settings to change, as key=value (for example slots=8 attributes=[shape,color]).
-        schema: JSON file with the attributes of the objects; read off the training pictures if left out.
+        schema: JSON file with the attributes of the objects, as OUT/attributes.json; read off the training
+            pictures if left out.
         backbone: folder of a frozen vision transformer, as transformers saves it; its features take the place
             of pictures and are kept in OUT/features.
         seed: every random choice follows from it.
@@ -68,6 +70,7 @@ def fit(
         return
     made.backbone_ = None if backbone is None else remembered(source, backbone)
     made.save(out / "model")
+    write_json(out / "attributes.json", made.schema_.to_plain())
     write_json(out / "schema.json", made.schema_.json_schema())
     count = sum(p.numel() for part in made.parts().values() for p in part.parameters())
     print(f"learned from {len(source)} pictures with {count:,} parameters")

@@ -163,10 +163,10 @@ def retrieve(
     backbone: Path | None = None,
     device: str = "auto",
 ) -> None:
-    """Find pictures by a program or a part of one, and programs by a picture.
+    """Find pictures by a program or a part of one, and scenes whose program fits a picture.
 
-    A query is words (`color=red shape=cube`; a comma begins another object), XML, a file with a program, or a
-    picture.
+    A query is words (`color=red shape=cube`; a comma begins another object, vectors are written `at=(0.2,0.6)`),
+    XML, a file with a program, or a picture.
 
     Args:
         model: the folder given to fit as --out, or the model folder in it.
@@ -182,7 +182,6 @@ def retrieve(
     import pandas as pd
 
     from visus.data.formats import write_table
-    from visus.methods.nsi.estimator import SceneIndex
 
     if build is None and not query:
         raise InputError(
@@ -195,7 +194,7 @@ def retrieve(
         print(f"{len(source)} pictures: {index}")
     if not query:
         return
-    held, rows = SceneIndex.load(index), []
+    held, rows = made.open_index(index), []
     for text in query:
         hits = _asked(made, held, text, top, backbone=backbone, device=device)
         for rank, (name, score) in enumerate(zip(hits.names[0], hits.score[0].tolist()), 1):
