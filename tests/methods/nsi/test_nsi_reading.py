@@ -50,6 +50,17 @@ def test_a_program_beside_every_picture(folder: Path):
     assert "segmentation" not in batch
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.jpg"])
+def test_two_files_of_one_name_are_refused(folder: Path, name: str):
+    if name.endswith("json"):
+        (folder / name).write_text("[]")
+    else:
+        (folder / name).write_bytes((folder / "a.png").read_bytes())
+    with pytest.raises(InputError, match="has the same name as a") as refused:
+        read_data(folder, part="train", size=8)
+    assert "a." in str(refused.value)
+
+
 def test_json_programs_say_the_same(folder: Path):
     wanted = read_data(folder, part="train", size=4).batch([0])["objects"]
     (folder / "a.xml").unlink()

@@ -80,6 +80,12 @@ def test_pictures_become_colored_squares_and_features_stay():
     assert read_inputs(features, image_size=8, features=False).shape == (2, 3, 8, 8)
 
 
+def test_pictures_of_bytes_are_refused_not_taken_for_very_bright_ones():
+    bytes_ = torch.full((2, 3, 8, 8), 200, dtype=torch.uint8)
+    with pytest.raises(InputError, match="divide bytes by 255"):
+        read_inputs({"image": bytes_}, image_size=8)
+
+
 @pytest.mark.parametrize(
     ("batch", "features", "says"),
     [

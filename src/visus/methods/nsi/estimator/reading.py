@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -172,18 +172,13 @@ def write_pictures(folder: Path, source: Source, schema: Schema) -> int:
 
 def _beside(folder: Path, schema: Schema | None) -> list[tuple[Path, list[Object]]]:
     """Pictures with the program of the same name beside each."""
-    pictures = {
-        path.with_suffix(""): path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PICTURES
-        and MASKS not in path.relative_to(folder).parts
-        and not path.name.startswith(".")
-    }
-    programs = {
-        path.with_suffix(""): path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in (".xml", ".json") and not path.name.startswith(".")
-    }
+    files = [path for path in sorted(folder.rglob("*")) if not path.name.startswith(".")]
+    pictures = _by_name(
+        path
+        for path in files
+        if path.suffix.lower() in PICTURES and MASKS not in path.relative_to(folder).parts
+    )
+    programs = _by_name(path for path in files if path.suffix.lower() in (".xml", ".json"))
     for stem, path in pictures.items():
         if programs and stem not in programs:
             remedy = f"add {stem.name}.xml, or remove the picture"
@@ -192,6 +187,17 @@ def _beside(folder: Path, schema: Schema | None) -> list[tuple[Path, list[Object
         if stem not in pictures:
             raise InputError("has no picture beside it", file=path, remedy="add it, or remove the program")
     return [(path, _read_scene(programs[stem], schema)) for stem, path in pictures.items() if programs]
+
+
+def _by_name(files: Iterable[Path]) -> dict[Path, Path]:
+    """Name without ending -> file; which of two with one name is meant cannot be known."""
+    found: dict[Path, Path] = {}
+    for file in files:
+        other = found.setdefault(file.with_suffix(""), file)
+        if other is not file:
+            remedy = "remove or rename one of the two"
+            raise InputError(f"has the same name as {other.name}", file=file, remedy=remedy)
+    return found
 
 
 def _table(folder: Path, schema: Schema | None) -> list[tuple[Path, list[Object]]]:

@@ -31,7 +31,8 @@ def read_inputs(batch: Batch, *, image_size: int, features: bool | None = None) 
 
     Raises
     ------
-    InputError : neither field, another number of axes or channels, or values that are not finite.
+    InputError : neither field, another number of axes or channels, pictures of bytes, or values that are not
+        finite.
     """
     found = "features" in batch if features is None else features
     name = "features" if found else "image"
@@ -52,6 +53,9 @@ def read_inputs(batch: Batch, *, image_size: int, features: bool | None = None) 
     if values.ndim != 4 or values.shape[1] not in (1, 3):
         remedy = "give pictures (b, 3, h, w) or gray ones (b, 1, h, w), values 0..1"
         raise InputError(f"has shape {tuple(values.shape)}", field=name, remedy=remedy)
+    if not values.is_floating_point():
+        remedy = "give numbers in 0..1: divide bytes by 255"
+        raise InputError(f"holds whole numbers ({values.dtype})", field=name, remedy=remedy)
     values = values.float().expand(-1, 3, -1, -1)
     side = (image_size, image_size)
     return values if values.shape[-2:] == side else resize(values, side)
