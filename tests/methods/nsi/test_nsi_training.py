@@ -11,11 +11,11 @@ from torch import nn
 
 from visus.data import Tensors
 from visus.engine import Run
+from visus.engine.gather import gather, processes
+from visus.engine.plateau import Plateau
 from visus.errors import InputError
 from visus.methods.nsi import NSI, Categorical, Continuous, Schema
 from visus.methods.nsi.training import Scenes, pack, read_all, read_inputs, unpack
-from visus.methods.nsi.training.gather import gather, processes
-from visus.methods.nsi.training.halving import Halving
 from visus.methods.nsi.training.partial import cut_some
 from visus.records import override
 
@@ -138,7 +138,7 @@ def test_one_process_gathers_nothing():
 def test_rates_halve_when_the_loss_stagnates():
     optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=1.0)
     optimizer.param_groups[0]["initial_lr"] = 1.0
-    halving = Halving(2)
+    halving = Plateau(2, factor=0.5)
     rates = []
     for loss in (3.0, 2.0, 2.0, 2.5, 2.5, 1.0, 1.0, 1.0):
         halving.tell(optimizer, loss)
@@ -148,7 +148,7 @@ def test_rates_halve_when_the_loss_stagnates():
     restored.load_state_dict(optimizer.state_dict())
     assert restored.param_groups[0]["initial_lr"] == 0.25
     assert restored.param_groups[0]["lowest_loss"] == 1.0
-    Halving(0).tell(optimizer, 9.0)
+    Plateau(0, factor=0.5).tell(optimizer, 9.0)
     assert optimizer.param_groups[0]["initial_lr"] == 0.25
 
 

@@ -187,15 +187,12 @@ def evidence(*experiments: str, value: float = 0.5) -> PaperEvidence:
         ("laws", set()),
         ("operations", {"statm-costs"}),
         ("time", {"statm-costs"}),
-        ("tokens", {"statm-tokens", "statm-paths"}),
+        ("tokens", {"statm-tokens"}),
         ("designs", {"statm-designs"}),
         ("occlusion", {"statm-occlusion", "statm-scene"}),
     ],
 )
-def test_the_report_draws_what_was_measured(experiment, drawn, monkeypatch):
-    from visus.methods.statm.claims import tokens
-
-    monkeypatch.setitem(tokens.BUDGETS, "demo", tokens.BUDGETS["smoke"])
+def test_the_report_draws_what_was_measured(experiment, drawn):
     made = figures(evidence(experiment))
     assert {figure.name for figure in made} == drawn
     for figure in made:
@@ -223,3 +220,20 @@ def test_every_arm_has_a_name():
     figure = report.tokens_figure("tokens", {"one_step": {arm: [0.1] for arm in ("cs", "copy", "savi")}})
     ordered = [word for word in words(figure.svg) if word in report.NAMES.values()]
     assert ordered == ["copy", "SAVi block, one frame", "CS, all frames"]
+
+
+def test_paths_are_those_that_the_trials_left(tmp_path):
+    from visus.engine import Run
+    from visus.methods.statm.claims.tokens import measure_tokens
+    from visus.protocols import Trial
+
+    folders = {}
+    for arm in report.PATHS:
+        assert report.paths_figure(folders) is None
+        run = Run(tmp_path / arm, device="cpu", progress=False)
+        measure_tokens(Trial(slug="statm", experiment="tokens", arm=arm, seed=0, preset="smoke"), run)
+        folders[f"tokens/{arm}/0"] = tmp_path / arm
+    figure = report.paths_figure(folders)
+    assert figure is not None
+    assert {report.NAMES[arm] for arm in report.PATHS} <= set(words(figure.svg))
+    assert "worst of 16" in figure.caption

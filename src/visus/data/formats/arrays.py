@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -61,12 +63,37 @@ def channels_first(values: np.ndarray, layout: Layout = "auto", *, file: Path | 
 def read_array(path: str | Path) -> np.ndarray:
     """The array of an .npy file, or of an .npz file with one array or one named `image`; never unpickles."""
     path = present(path)
-    try:
+    with _naming(path):
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded:
                 return _only(loaded, path)
         return np.asarray(loaded)
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file by name; never unpickles."""
+    path = present(path)
+    with _naming(path):
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise InputError("holds one array without a name", file=path, remedy="save it with numpy.savez")
+        with loaded:
+            return dict(loaded)
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a compressed .npz file, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{name: np.asarray(values) for name, values in arrays.items()})  # pyright: ignore[reportArgumentType]
+    write_atomically(Path(path), buffer.getvalue())
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What NumPy raises for files it cannot read, as an `InputError` that names the file."""
+    try:
+        yield
     except InputError:
         raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:

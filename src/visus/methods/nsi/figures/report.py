@@ -1,19 +1,15 @@
-"""The figures of the report: measures from the evidence, pictures from a small interpreter trained to be looked at."""
+"""The figures of the report: measures from the evidence, pictures from what a trial left in its folder."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
-import torch
 
-from visus.methods.nsi.baselines import Grounded
-from visus.methods.nsi.claims.data import DEMO, Size, scenes_of
+from visus.methods.nsi.claims.samples import Samples, read_samples
 from visus.methods.nsi.figures.charts import draw_recalls, draw_scores
 from visus.methods.nsi.figures.pictures import Found, Scene, draw_grounding, draw_retrieval
-from visus.methods.nsi.model import associate, segment
 from visus.protocols import Figure, PaperEvidence
 
 MEASURES = {
@@ -25,13 +21,11 @@ MEASURES = {
     "fg_ari": "discovery, FG-ARI",
 }
 CHANCE = {"few_shot": 1 / 3, "fg_ari": 0.0}
-SEED, GALLERY, SHOWN, PLACES = 50, 200, 24, 5
-SIZE = replace(DEMO, gallery=GALLERY, crowd=2)
-"""The seed belongs to no claim; the pictures shown are the first of the claims' gallery."""
+SHOWN, PLACES = 24, 5
 
 
 def figures(paper: PaperEvidence) -> list[Figure]:
-    """What `paper` measured by arm, and, if anything was trained, what an interpreter does with pictures."""
+    """What `paper` measured by arm, and what its first interpreter did with pictures."""
     table: dict[str, dict[str, list[float]]] = {}
     for evidence in paper.claims:
         if evidence.claim.experiment == "alignment" and evidence.claim.metric in MEASURES:
@@ -40,7 +34,10 @@ def figures(paper: PaperEvidence) -> list[Figure]:
                 if any(math.isfinite(value) for value in values):
                     seen[arm] = list(values)
     table = {MEASURES[name]: table[MEASURES[name]] for name in MEASURES if table.get(MEASURES[name])}
-    return [recall_figure(table), *example_figures()] if table else []
+    if not table:
+        return []
+    samples = read_samples(paper.folders.get("alignment/nsi/0"))
+    return [recall_figure(table), *(example_figures(samples) if samples is not None else [])]
 
 
 def recall_figure(table: Mapping[str, Mapping[str, list[float]]]) -> Figure:
@@ -55,68 +52,45 @@ def recall_figure(table: Mapping[str, Mapping[str, list[float]]]) -> Figure:
     )
 
 
-def example_figures(size: Size = SIZE) -> list[Figure]:
-    """Train one interpreter of the demo's size and look at what it does."""
-    from visus.engine import Run
-    from visus.methods.nsi.claims.contest import compete
-
-    contender = compete("nsi", size, SEED, Run(seed=SEED, device="cpu", progress=False))
-    assert isinstance(contender, Grounded)
-    return [grounding_figure(contender, size), *retrieval_figures(contender, size)]
+def example_figures(samples: Samples) -> list[Figure]:
+    """What the first interpreter of the claims did with pictures of its gallery."""
+    return [grounding_figure(samples), *retrieval_figures(samples)]
 
 
-@torch.inference_mode()
-def grounding_figure(contender: Grounded, size: Size) -> Figure:
-    """Two plain and two crowded scenes with the slots of their objects."""
-    scenes = []
-    for kind, rows in (("gallery", slice(0, 2)), ("crowd", slice(0, 2))):
-        found = scenes_of(kind, size, SEED)  # type: ignore[arg-type]
-        images = found["image"][rows].float() / 255
-        seen = contender.images(images, decode=True)
-        slots = segment(contender.images.decoder_masks(seen.decoded), size=(size.image, size.image))
-        programs = contender.schema.encode(found["objects"][rows])
-        chosen = associate(seen.embeddings, contender.programs(programs), programs.length)
-        scenes += [
-            Scene(
-                image=images[i].numpy(),
-                slots=slots[i].numpy(),
-                objects=objects,
-                carried=chosen[i, : len(objects)].tolist(),
-            )
-            for i, objects in enumerate(found["objects"][rows])
-        ]
+def grounding_figure(samples: Samples) -> Figure:
+    """Plain and crowded scenes with the slots of their objects."""
+    scenes = [
+        Scene(image=image / np.float32(255), slots=slots, objects=objects, carried=carried)
+        for image, slots, objects, carried in zip(
+            samples.scenes, samples.slots, samples.scene_objects, samples.carried
+        )
+    ]
     return Figure(
         name="nsi-grounding",
         svg=draw_grounding(scenes),
-        caption="Which slot carries which object, after the demo's short training: pictures, the decoder's masks in "
+        caption="Which slot carries which object, after short training: pictures, the decoder's masks in "
         "the colors of the slots that were chosen (gray: none), and programs, each line by its slot. After so few "
         "steps one slot may still paint most of a picture. Below, scenes with more objects than slots: several "
         "objects share one.",
-        caption_zh="demo 短训练之后，哪个槽承载哪个物体：图像、解码器掩码（颜色对应被选中的槽，灰色为未选中）"
+        caption_zh="短训练之后，哪个槽承载哪个物体：图像、解码器掩码（颜色对应被选中的槽，灰色为未选中）"
         "以及按槽标注的程序各行。训练步数很少时，一个槽仍可能描绘大部分画面。"
         "下方为物体多于槽的场景：多个物体共用一个槽。",
     )
 
 
-@torch.inference_mode()
-def retrieval_figures(contender: Contender, size: Size) -> list[Figure]:
+def retrieval_figures(samples: Samples) -> list[Figure]:
     """Searches that succeeded and that failed, and the matrix of scores."""
-    found = scenes_of("gallery", size, SEED)
-    count = len(found)
-    images = found["image"][:count].float() / 255
-    programs = contender.schema.encode(found["objects"][:count])
-    table = contender.score(contender.embed(images, found["boxes"][:count]), programs)
-    order = table.T.argsort(dim=1, descending=True, stable=True)
-    rank = (order == torch.arange(count)[:, None]).int().argmax(1)
-    spread = rank.argsort(stable=True)
-    chosen = [int(spread[i]) for i in (0, count // 8, count // 2)]
+    table, count = samples.table, len(samples.images)
+    order = np.argsort(-table.T, axis=1, kind="stable")
+    rank = (order == np.arange(count)[:, None]).argmax(axis=1)
+    spread = np.argsort(rank, kind="stable")
     searches = []
-    for query in chosen:
+    for query in (int(spread[i]) for i in (0, count // 8, count // 2)):
         first = order[query, :PLACES].tolist()
         searches.append(
             Found(
-                query=found["objects"][query],
-                images=[images[i].numpy() for i in first],
+                query=samples.objects[query],
+                images=[samples.images[i] / np.float32(255) for i in first],
                 right=first.index(query) if query in first else None,
                 rank=int(rank[query]) + 1,
             )
@@ -133,7 +107,7 @@ def retrieval_figures(contender: Contender, size: Size) -> list[Figure]:
         ),
         Figure(
             name="nsi-scores",
-            svg=draw_scores(np.asarray(table[:shown, :shown])),
+            svg=draw_scores(table[:shown, :shown]),
             caption="Scores of pictures (rows) with programs (columns), each row from its lowest to its highest. "
             "A column of one shade throughout is a program that all pictures score alike: sums over programs of "
             "different length are not on one scale.",

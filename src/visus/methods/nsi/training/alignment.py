@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from visus.data.loader import iterate
+from visus.engine.gather import gather, processes
+from visus.engine.plateau import Plateau
 from visus.engine.seeds import derive_seed
 from visus.methods.nsi.config import NSIConfig
 from visus.methods.nsi.losses import contrastive, reconstruction
@@ -16,8 +18,6 @@ from visus.methods.nsi.model.encoder import ProgramEncoder
 from visus.methods.nsi.model.images import SlotImageEncoder, SlotImages
 from visus.methods.nsi.model.scores import bilevel_scores
 from visus.methods.nsi.training.data import Scenes, unpack
-from visus.methods.nsi.training.gather import gather, processes
-from visus.methods.nsi.training.halving import Halving
 from visus.methods.nsi.training.partial import cut_some
 from visus.protocols import Batch, Logs, Phase, Scores, Turn
 
@@ -36,7 +36,7 @@ class Alignment:
     ) -> None:
         self.images, self.programs, self.config, self.seed = images, programs, config, seed
         self.phase = ""
-        self.halving = Halving(config.halve_after)
+        self.halving = Plateau(config.halve_after, factor=0.5)
         self._optimizer: torch.optim.Optimizer | None = None
 
     def begin(self, phase: str) -> None:

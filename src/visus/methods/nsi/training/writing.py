@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from visus.data.loader import Tensors, iterate
+from visus.engine.plateau import Plateau
 from visus.methods.nsi.config import NSIConfig
 from visus.methods.nsi.losses import GeneratorLoss, generator_loss
 from visus.methods.nsi.model.generator import ProgramGenerator
 from visus.methods.nsi.training.data import unpack
-from visus.methods.nsi.training.halving import Halving
 from visus.protocols import Batch, Logs, Scores, Turn
 
 
@@ -24,7 +24,7 @@ class Writing:
 
     def __init__(self, generator: ProgramGenerator, config: NSIConfig) -> None:
         self.generator = generator
-        self.halving = Halving(config.halve_after)
+        self.halving = Plateau(config.halve_after, factor=0.5)
         self.batch_size = config.batch_size
         self._optimizer = torch.optim.Adam(generator.parameters(), lr=config.learning_rate)
 

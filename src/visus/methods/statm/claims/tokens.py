@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from visus.data.formats.arrays import write_arrays
 from visus.methods.statm.claims.balls import BALLS, roll_balls
 from visus.protocols import Scores, Trial
 
@@ -24,6 +26,8 @@ SCALE = 0.04
 LEARNING_RATE = 2e-3
 FIRST_SEED = 200
 """Sizes were chosen on other seeds: claims are measured on seeds from here on."""
+KEPT = 200
+"""Clips of the first seed whose roll-outs are kept to be drawn."""
 Places = Float[Tensor, "b t k 2"]
 
 
@@ -169,7 +173,7 @@ UNLEARNED: Mapping[str, Callable[[Places, int], Places]] = {"copy": copy, "same_
 
 
 def measure_tokens(trial: Trial, run: Any) -> Scores:
-    """One predictor, trained from nothing, on clips it has not seen."""
+    """One predictor, trained from nothing, on clips it has not seen; the first leaves roll-outs to draw."""
     budget, seed = BUDGETS[trial.preset], FIRST_SEED + trial.seed
     clips = roll_balls(budget.test, CONTEXT + HORIZON, seed=10_000 + seed).to(run.device)
     if trial.arm in UNLEARNED:
@@ -178,4 +182,13 @@ def measure_tokens(trial: Trial, run: Any) -> Scores:
         model = TokenDynamics(predictor_of(trial.arm)).to(run.device)
     train_tokens(model, budget, seed=seed, device=run.device)
     model.eval()
+    if trial.seed == 0:
+        keep_paths(model, clips[:KEPT], run.folder)
     return judge(model.roll_out, clips)
+
+
+@torch.inference_mode()
+def keep_paths(model: TokenDynamics, clips: Places, folder: Path) -> None:
+    """Write `paths.npz`: clips and how the model rolled them out, for the report's figures."""
+    foretold = model.roll_out(clips[:, :CONTEXT], HORIZON)
+    write_arrays(folder / "paths.npz", {"clips": clips.cpu().numpy(), "foretold": foretold.cpu().numpy()})

@@ -1,10 +1,14 @@
-"""The figures of the report: scores come from the evidence; balls, costs and scenes are drawn when asked for."""
+"""The figures of the report: scores come from the evidence, roll-outs from what trials left in their folders."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
+
+from visus.data.formats.arrays import read_arrays
 from visus.methods.statm.figures.charts import draw_costs, draw_scores
 from visus.methods.statm.figures.paths import draw_paths
 from visus.methods.statm.figures.strips import draw_strip
@@ -40,6 +44,7 @@ VIDEO_NAMES: Mapping[str, str] = {
     "cs_time": "CS with time",
     "as": "STATM (AS)",
 }
+PATHS = ("savi", "cs", "cs_time")
 TOKEN_SCORES = {"one_step": "error of one step", "roll_out": "error over 6 steps"}
 VIDEO_SCORES = {
     "fg_ari": "FG-ARI",
@@ -61,7 +66,7 @@ def figures(paper: PaperEvidence) -> list[Figure]:
             metrics.setdefault(evidence.claim.metric, {}).update(known)
     drawn = []
     if "tokens" in table:
-        drawn += [tokens_figure("tokens", table["tokens"]), paths_figure()]
+        drawn += [tokens_figure("tokens", table["tokens"]), *filter(None, [paths_figure(paper.folders)])]
     if "designs" in table:
         drawn.append(tokens_figure("designs", table["designs"]))
     if table.keys() & {"operations", "time"}:
@@ -91,46 +96,34 @@ def ordered(values: Values, names: Mapping[str, str]) -> dict[str, Sequence[floa
     return {arm: values[arm] for arm in sorted(values, key=list(names).index)}
 
 
-def paths_figure(preset: str = "demo") -> Figure:
-    """Roll-outs of three predictors, trained while it is drawn, on an ordinary clip and on one that fails."""
-    import torch
+def paths_figure(folders: Mapping[str, Path]) -> Figure | None:
+    """Roll-outs that three predictors left, on an ordinary clip and on one that fails; None where they left none."""
+    from visus.methods.statm.claims.balls import RADIUS
+    from visus.methods.statm.claims.tokens import CONTEXT
 
-    from visus.engine import seeded
-    from visus.methods.statm.claims.balls import RADIUS, roll_balls
-    from visus.methods.statm.claims.tokens import (
-        BUDGETS,
-        CONTEXT,
-        HORIZON,
-        TokenDynamics,
-        predictor_of,
-        train_tokens,
-    )
-
-    clips = roll_balls(200, CONTEXT + HORIZON, seed=5)
-    foretold = {}
-    for arm in ("savi", "cs", "cs_time"):
-        with seeded(1, "paths"):
-            model = TokenDynamics(predictor_of(arm))
-        train_tokens(model, BUDGETS[preset], seed=1, device="cpu")
-        with torch.inference_mode():
-            foretold[NAMES[arm]] = model.eval().roll_out(clips[:, :CONTEXT], HORIZON)
-    best = foretold[NAMES["cs_time"]]
-    error = (best - clips[:, CONTEXT:]).square().flatten(1).mean(1)
-    order = error.argsort()
+    files = {NAMES[arm]: folders.get(f"tokens/{arm}/0", Path()) / "paths.npz" for arm in PATHS}
+    if not all(file.exists() for file in files.values()):
+        return None
+    kept = {name: read_arrays(file) for name, file in files.items()}
+    foretold = {name: arrays["foretold"] for name, arrays in kept.items()}
+    best = kept[NAMES["cs_time"]]
+    clips = best["clips"]
+    error = np.square(best["foretold"] - clips[:, CONTEXT:]).mean(axis=(1, 2, 3))
+    order = np.argsort(error, kind="stable")
     chosen = [int(order[len(order) // 2]), int(order[-1])]
     return Figure(
         name="statm-paths",
         svg=draw_paths(
-            [clips[i, :CONTEXT].numpy() for i in chosen],
-            [clips[i, CONTEXT:].numpy() for i in chosen],
-            {name: [paths[i].numpy() for i in chosen] for name, paths in foretold.items()},
+            [clips[i, :CONTEXT] for i in chosen],
+            [clips[i, CONTEXT:] for i in chosen],
+            {name: [paths[i] for i in chosen] for name, paths in foretold.items()},
             radius=RADIUS,
         ),
         caption="Roll-outs of 6 steps after 8 frames (thin). Thick: what came; dots and rings: what was foretold. "
-        "Above the median clip of the memory with positions in time, below its worst of 200: collisions are where "
-        "it fails.",
+        f"Above the median clip of the memory with positions in time, below its worst of {len(clips)}: collisions are "
+        "where it fails.",
         caption_zh="看 8 帧（细线）后推演 6 步。粗线为真实轨迹，圆点和圆环为预测。"
-        "上：带时间位置编码的记忆的中位数片段；下：200 个片段中它最差的一个，失败都发生在碰撞处。",
+        f"上：带时间位置编码的记忆的中位数片段；下：{len(clips)} 个片段中它最差的一个，失败都发生在碰撞处。",
     )
 
 
