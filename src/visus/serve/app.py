@@ -156,11 +156,16 @@ class _Site:
     async def api_predict(self, request: Request, id: str) -> dict[str, Any]:
         """Predict for the uploaded files: fields `files` (any number) and the names of columns, if needed.
 
-        One CSV may be among the files. Columns of decimal numbers come as numbers, all others as text.
+        One CSV may be among the files. Columns of decimal numbers come as numbers, all others as text. With
+        `?pictures=true`, models that can draw send the first PNG files they drew, too: name and content in base64.
         """
         model = await asyncio.to_thread(self._model, id)
-        result = await self._predicted(request, model)
-        return {"model": id, "method": model.slug, "columns": result.columns, "rows": result.records()}
+        draw = request.query_params.get("pictures") in ("true", "1", "yes")
+        result = await self._predicted(request, model, draw=draw)
+        plain = {"model": id, "method": model.slug, "columns": result.columns, "rows": result.records()}
+        if draw:
+            plain["pictures"] = [{"name": item.name, "png": item.base64} for item in result.pictures]
+        return plain
 
     def _described(self, model: SavedModel) -> dict[str, Any]:
         plain = {"id": model.id, "name": model.name, "method": model.slug, "estimator": model.estimator}
@@ -171,6 +176,7 @@ class _Site:
             "files": "videos" if asked.videos else "pictures",
             "table": "needed" if asked.needs_table else "optional",
             "columns": dict(asked.columns),
+            "draws": asked.draws,
         }
         return {**plain, "visus": model.version, "predict": f"/api/models/{model.id}/predict", **takes}
 
@@ -223,7 +229,7 @@ class _Site:
             base=str(request.base_url).rstrip("/"),
         )
 
-    async def _predicted(self, request: Request, model: SavedModel) -> Result:
+    async def _predicted(self, request: Request, model: SavedModel, *, draw: bool = True) -> Result:
         """Receive the files and predict; whatever happens, nothing of them stays."""
         asked = await asyncio.to_thread(intake, model.slug)
         body = Body(request.receive, self.settings.max_megabytes * 2**20)
@@ -231,7 +237,7 @@ class _Site:
             async with self.predictor.place() as folder:
                 async with asyncio.timeout(self.settings.upload_seconds):
                     upload, columns = await self._received(Request(request.scope, body), folder / "in", asked)
-                return await self.predictor.predict(folder, asked, model, upload, columns)
+                return await self.predictor.predict(folder, asked, model, upload, columns, draw=draw)
         except (Busy, TooLarge):
             await body.drop()
             raise

@@ -22,7 +22,8 @@ class Intake:
     The command takes one required path (the data) besides `model` and `out`. A path that is called `table`
     must be a table, one that is called `videos` is a folder of video files, which a table of boxes may come
     with (parameter `boxes`); any other may be a folder of pictures, too. Optional texts called `..._column`
-    name columns of the table.
+    name columns of the table. A command with an optional path called `pictures` draws PNG files into that folder,
+    which are shown beside the table.
     """
 
     slug: str
@@ -34,6 +35,8 @@ class Intake:
     """Whether the files are videos, and a table tells of the boxes in them."""
     columns: Mapping[str, str]
     """Parameter -> what it means."""
+    draws: bool = False
+    """Whether the command can draw its predictions into a folder (`pictures`)."""
 
     def call(
         self,
@@ -43,9 +46,15 @@ class Intake:
         out: Path,
         columns: Mapping[str, str],
         boxes: Path | None = None,
+        pictures: Path | None = None,
     ) -> None:
-        """Run the command; `columns` may name some of `self.columns`, `boxes` goes with `videos` only."""
+        """Run the command.
+
+        `columns` may name some of `self.columns`, `boxes` goes with `videos` only, `pictures` with `draws` only.
+        """
         named: dict[str, Any] = {"model": model, "out": out, **columns}
+        if pictures is not None:
+            named["pictures"] = pictures
         if boxes is not None:
             named["boxes"] = boxes
         if self.positional:
@@ -111,6 +120,7 @@ def read_signature(verb: Callable[..., Any], slug: str) -> Intake:
         needs_table=paths[0] == "table",
         videos=paths[0] == "videos" and "boxes" in parameters,
         columns=columns,
+        draws="pictures" not in needed and hints.get("pictures") == (Path | None),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import csv
 import io
@@ -22,6 +23,8 @@ from visus.serve.intake import Intake
 from visus.serve.uploads import Upload, contain
 
 _log = logging.getLogger("visus.serve")
+MOST_PICTURES, MOST_PICTURE_BYTES = 24, 8 * 2**20
+"""Drawings of one prediction that are shown, and how much they may weigh together."""
 _DECIMAL = re.compile(r"[+-]?\d+(\.\d+([eE][+-]?\d+)?|[eE][+-]?\d+)")
 
 
@@ -34,11 +37,27 @@ class Failed(VisusError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A PNG file that `predict` drew."""
+
+    name: str
+    png: bytes
+
+    @property
+    def base64(self) -> str:
+        """Its content as text."""
+        return base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
-    """The table that `predict` wrote."""
+    """The table that `predict` wrote, and the first of what it drew."""
 
     columns: tuple[str, ...]
     rows: list[list[str]]
+    pictures: tuple[Drawn, ...] = ()
+    drawn: int = 0
+    """How many were drawn, shown or not."""
 
     @property
     def csv(self) -> str:
@@ -90,17 +109,30 @@ class Predictor:
             shutil.rmtree(folder, ignore_errors=True)
 
     async def predict(
-        self, folder: Path, asked: Intake, model: SavedModel, upload: Upload, columns: Mapping[str, str]
+        self,
+        folder: Path,
+        asked: Intake,
+        model: SavedModel,
+        upload: Upload,
+        columns: Mapping[str, str],
+        *,
+        draw: bool = True,
     ) -> Result:
         """Run `asked` on the files in `folder / "in"`, in a thread, as soon as it is this request's turn."""
         async with self._one:
-            return await asyncio.to_thread(predict, folder, asked, model, upload, columns)
+            return await asyncio.to_thread(predict, folder, asked, model, upload, columns, draw=draw)
 
 
 def predict(
-    folder: Path, asked: Intake, model: SavedModel, upload: Upload, columns: Mapping[str, str]
+    folder: Path,
+    asked: Intake,
+    model: SavedModel,
+    upload: Upload,
+    columns: Mapping[str, str],
+    *,
+    draw: bool = True,
 ) -> Result:
-    """Call the method's command and read what it wrote.
+    """Call the method's command and read what it wrote; `draw` also asks for pictures, if it can draw any.
 
     Raises
     ------
@@ -108,6 +140,7 @@ def predict(
     """
     inside, out = folder / "in", folder / "out" / "predictions.csv"
     out.parent.mkdir()
+    pictures = folder / "pictures" if draw and asked.draws else None
     try:
         if asked.needs_table and upload.table is None:
             raise InputError("no table was sent", field="table", remedy="add the CSV that names the pictures")
@@ -117,8 +150,8 @@ def predict(
                 boxes = None if upload.table is None else upload.data
                 asked.call(upload.folder, model=model.folder, out=out, columns=columns, boxes=boxes)
             else:
-                asked.call(upload.data, model=model.folder, out=out, columns=columns)
-        return _read(out, inside)
+                asked.call(upload.data, model=model.folder, out=out, columns=columns, pictures=pictures)
+        return _read(out, inside, pictures)
     except InputError as error:
         shown = [None if part is None else _hidden(str(part), inside, model) for part in _parts(error)]
         problem, file, field, remedy = shown
@@ -130,10 +163,26 @@ def predict(
         raise Failed(f"the prediction failed ({type(error).__name__})") from None
 
 
-def _read(out: Path, inside: Path) -> Result:
+def _read(out: Path, inside: Path, pictures: Path | None) -> Result:
     with out.open(encoding="utf-8", newline="") as stream:
         head, *rows = csv.reader(stream)
-    return Result(columns=tuple(head), rows=[[_local(cell, inside) for cell in row] for row in rows])
+    shown, drawn = _drawn(pictures)
+    local = [[_local(cell, inside) for cell in row] for row in rows]
+    return Result(columns=tuple(head), rows=local, pictures=shown, drawn=drawn)
+
+
+def _drawn(folder: Path | None) -> tuple[tuple[Drawn, ...], int]:
+    """The first PNG files of a folder by name, and how many there are."""
+    if folder is None or not folder.is_dir():
+        return (), 0
+    files = sorted(path for path in folder.rglob("*.png") if path.is_file() and not path.is_symlink())
+    shown, left = [], MOST_PICTURE_BYTES
+    for path in files[:MOST_PICTURES]:
+        left -= path.stat().st_size
+        if left < 0:
+            break
+        shown.append(Drawn(name=path.relative_to(folder).as_posix(), png=path.read_bytes()))
+    return tuple(shown), len(files)
 
 
 def _parts(error: InputError) -> tuple[Any, Any, Any, Any]:

@@ -22,7 +22,7 @@ from visus.data.corpora.mnist import write_mnist
 from visus.data.corpora.pictures import load_pictures
 from visus.errors import InputError
 from visus.methods.gptnas import GPTNAS, Architecture, trace, verbs
-from visus.methods.gptnas.verbs.page import Page
+from visus.webpage import Page
 
 SMALL = ["evaluations=3", "population=2", "epochs=1", "gpt_epochs=1", "networks=[resnet18,resnet34]"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visus.methods.gptnas.verbs.models import say_known
-from visus.methods.gptnas.verbs.page import Page
 from visus.records import leaving_nothing, write_atomically, write_json
+from visus.webpage import Page
 
 if TYPE_CHECKING:
     from visus.methods.gptnas.config import GPTNASConfig

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from visus.errors import InputError
 from visus.methods.gptnas.training.cells import Share, load_cells
-from visus.methods.gptnas.verbs.page import Page
 from visus.records import write_atomically, write_json
+from visus.webpage import Page
 
 if TYPE_CHECKING:
     from visus.data.corpora.architecture_table import ArchitectureTable

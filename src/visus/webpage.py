@@ -1,7 +1,8 @@
-"""One HTML page with everything in it: tables and drawings of a search."""
+"""One HTML page with everything in it: text, tables, drawings and pictures. It needs no other file and no network."""
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ _STYLE = (
     "border-bottom:1px solid #d5dae0}td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}"
     ".note{border-left:4px solid #d55e00;padding:.4rem .8rem;background:#fdf3ec}figure{margin:1.5rem 0}"
     "pre{overflow:auto;background:#f4f6f8;padding:.8rem;font-size:13px}"
+    ".row{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,12rem),1fr));gap:.8rem;margin:1rem 0}"
+    ".row figure{margin:0}.row img{width:100%;height:auto;display:block;background:#000}"
+    ".wide{overflow-x:auto}figcaption{color:#55606c;font-size:.9rem}"
 )
 
 
@@ -45,7 +49,8 @@ class Page:
         """A table of texts."""
         cells = ["".join(f"<th>{html.escape(cell)}</th>" for cell in head)]
         cells += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-        self._parts.append("<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>")
+        lines = "".join(f"<tr>{row}</tr>" for row in cells)
+        self._parts.append(f'<div class="wide"><table>{lines}</table></div>')
         return self
 
     def add_drawing(self, svg: str, caption: str) -> Page:
@@ -56,6 +61,18 @@ class Page:
         svg = re.sub(r"url\(#", f"url(#{own}", svg)
         svg = re.sub(r'href="#', f'href="#{own}', svg)
         self._parts.append(f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>")
+        return self
+
+    def add_pictures(self, pictures: Sequence[tuple[bytes, str]]) -> Page:
+        """PNG files with captions, side by side where there is room."""
+        shown = []
+        for png, caption in pictures:
+            source = "data:image/png;base64," + base64.b64encode(png).decode()
+            words = html.escape(caption)
+            shown.append(
+                f'<figure><img src="{source}" alt="{words}"><figcaption>{words}</figcaption></figure>'
+            )
+        self._parts.append(f'<div class="row">{"".join(shown)}</div>')
         return self
 
     def add_code(self, text: str, *, title: str) -> Page:
