@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 import torch
 import torchmetrics.functional.classification as tm
-from scipy.special import softmax
+from scipy.special import expit, softmax
+from sklearn.linear_model import LogisticRegression
 
 from visus.errors import InputError
 from visus.metrics import entropy, expected_calibration_error, fit_temperature, reliability
@@ -69,6 +71,37 @@ def test_temperature_is_the_best_of_a_grid(sharpness):
     best = fit_temperature(logits, target)
     grid = np.exp(np.linspace(np.log(0.01), np.log(100), 400))
     assert loss(best) <= min(map(loss, grid)) + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("scale", [0.05, 1.0, 15.0])
+def test_temperature_equals_logistic_regression_and_a_root(seed, scale):
+    """Of two classes, 1 / T is the slope of a logistic regression of the class on the difference of logits."""
+    target, logits = draw(seed, n=150, k=2, sharpness=1.5)
+    logits = scale * logits
+    difference = logits[:, 1] - logits[:, 0]
+    found = fit_temperature(logits, target)
+    fitted = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10).fit(difference[:, None], target)
+    assert found == pytest.approx(1 / fitted.coef_[0, 0], rel=1e-3)
+
+    def slope(inverse: float) -> float:
+        """Derivative of the negative log likelihood, which grows with 1 / T."""
+        return float(np.mean(difference * (expit(inverse * difference) - target)))
+
+    assert found == pytest.approx(1 / scipy.optimize.brentq(slope, 0.01, 100.0, xtol=1e-13), rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_temperature_of_separable_logits_stays_within_its_bounds(scale):
+    """Always right, at any margin: no temperature is best, and the lower bound is given, without warnings."""
+    target, logits = draw(2, n=30, k=3)
+    logits[np.arange(30), target] = logits.max(axis=1) + 0.5
+    found = fit_temperature(scale * logits, target)
+    assert 0.01 <= found <= 1
+    assert scale > 1 or found == pytest.approx(0.01)
+    one_wrong = target.copy()
+    one_wrong[0] = (target[0] + 1) % 3
+    assert 0.01 < fit_temperature(logits, one_wrong) < 100, "one mistake makes the best temperature finite"
 
 
 def test_temperature_without_a_finite_best():

@@ -13,7 +13,18 @@ import torch
 import torchmetrics.functional.classification as tm
 
 from visus.errors import InputError
-from visus.metrics import accuracy, auc, balanced_accuracy, macro_f1, recall_per_class
+from visus.metrics import (
+    accuracy,
+    auc,
+    auc_micro,
+    auc_per_class,
+    balanced_accuracy,
+    bootstrap_interval,
+    f1_per_class,
+    macro_f1,
+    precision_per_class,
+    recall_per_class,
+)
 
 
 def draw(seed: int, n: int = 60, k: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -152,3 +163,49 @@ def test_bad_classes():
         auc([0, 3], [[0.5, 0.5, 0], [0.5, 0.5, 0]])
     with pytest.raises(InputError, match="scores"):
         auc([0, 1], [[0.5], [0.5]])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_scores_per_class_and_micro_area_equal_scikit_learn(seed):
+    target, predicted, scores = draw(seed)
+    for w in (None, np.random.default_rng(seed).integers(1, 4, size=len(target))):
+        precision = sk.precision_score(target, predicted, average=None, sample_weight=w, zero_division=np.nan)
+        assert list(precision_per_class(target, predicted, weight=w).values()) == pytest.approx(
+            list(precision), nan_ok=True
+        )
+        f1 = sk.f1_score(target, predicted, average=None, sample_weight=w)
+        assert list(f1_per_class(target, predicted, weight=w).values()) == pytest.approx(list(f1))
+        areas = auc_per_class(target, scores, classes="abcd", weight=w)
+        expected = [sk.roc_auc_score(target == i, scores[:, i], sample_weight=w) for i in range(4)]
+        assert list(areas) == list("abcd")
+        assert list(areas.values()) == pytest.approx(expected)
+        assert auc(target, scores, weight=w) == pytest.approx(np.mean(expected))
+        expected = sk.roc_auc_score(np.eye(4)[target], scores, average="micro", sample_weight=w)
+        assert auc_micro(target, scores, weight=w) == pytest.approx(expected)
+
+
+def test_micro_area_counts_pairs_of_cells():
+    target, _, scores = draw(3, n=12, k=3)
+    cells = [(scores[i, j], target[i] == j) for i in range(12) for j in range(3)]
+    plus, minus = [s for s, own in cells if own], [s for s, own in cells if not own]
+    won = [(p > m) + 0.5 * (p == m) for p in plus for m in minus]
+    assert auc_micro(target, scores) == pytest.approx(np.mean(won))
+    low, high = bootstrap_interval(auc_micro, target, scores, n=200)
+    assert low <= auc_micro(target, scores) <= high
+
+
+def test_scores_per_class_where_a_class_is_absent_or_never_predicted():
+    assert precision_per_class([0, 0, 1], [0, 0, 0]) == pytest.approx({0: 2 / 3, 1: math.nan}, nan_ok=True)
+    assert f1_per_class(["a", "b"], ["a", "a"]) == pytest.approx({"a": 2 / 3, "b": 0.0})
+    assert list(f1_per_class([0, 0], [0, 2])) == [0], "a class that is never true has no score"
+    areas = auc_per_class([0, 1], [[0.6, 0.2, 0.2], [0.3, 0.5, 0.2]])
+    assert areas == pytest.approx({0: 1.0, 1: 1.0, 2: math.nan}, nan_ok=True)
+    two = auc_per_class([0, 1, 1], [[0.7, 0.3], [0.2, 0.8], [0.8, 0.2]])
+    assert two[0] == two[1] == 0.5
+    for call, words in (
+        (lambda: auc_per_class([0, 1], [0.2, 0.3]), "k >= 2"),
+        (lambda: auc_micro([0, 3], [[0.1, 0.9], [0.2, 0.8]]), "number the classes"),
+        (lambda: auc_per_class([0, 1], [[0.1, 0.9], [0.2, 0.8]], classes="abc"), "3 names"),
+    ):
+        with pytest.raises(InputError, match=words):
+            call()

@@ -59,3 +59,19 @@ def result(values: np.ndarray | float) -> Any:
 def mean(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Weighted mean over items; `values` (n,), `weight` (n,) or (r, n)."""
     return np.asarray((weight @ values.astype(np.float64)) / weight.sum(axis=-1))
+
+
+def mean_of_defined(values: Any, *, weight: Any = None) -> Any:
+    """Mean of per-item values (n,), those that are nan left out; nan if no other has weight.
+
+    >>> mean_of_defined([1.0, float("nan"), 3.0])
+    2.0
+    """
+    given = to_array(values).astype(np.float64)
+    if given.ndim != 1 or not given.size:
+        raise InputError(f"has shape {given.shape}", field="values", remedy="give one number per item")
+    defined = ~np.isnan(given)
+    weight = weights(weight, len(given)) * defined
+    share = np.asarray(weight.sum(axis=-1))
+    total = np.asarray(weight @ np.where(defined, given, 0.0))
+    return result(np.divide(total, share, out=np.full_like(share, np.nan), where=share > 0))

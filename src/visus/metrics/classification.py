@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,15 +59,30 @@ def macro_f1(target: Any, predicted: Any, *, weight: Any = None) -> Any:
     >>> macro_f1([0, 0, 1, 1], [0, 0, 1, 2])
     0.8333333333333333
     """
-    target, predicted = _classes(target, predicted)
-    weight = weights(weight, len(target))
-    present = np.unique(target)
-    truly, said = target[:, None] == present, predicted[:, None] == present
-    hits = weight @ (truly & said).astype(np.float64)
-    sizes = weight @ truly.astype(np.float64)
-    both = sizes + weight @ said.astype(np.float64)
-    f1 = np.divide(2 * hits, both, out=np.full_like(hits, np.nan), where=sizes > 0)
-    return result(_mean_of_defined(f1))
+    return result(_mean_of_defined(_f1(target, predicted, weight)[1]))
+
+
+def precision_per_class(target: Any, predicted: Any, *, weight: Any = None) -> dict[Any, Any]:
+    """Class -> share of the items predicted as it that are; only classes that occur in `target`, sorted.
+
+    nan for a class that is never predicted. Differs: scikit-learn gives 0 there, with a warning.
+
+    >>> precision_per_class(["a", "a", "b"], ["a", "b", "b"])
+    {'a': 1.0, 'b': 0.5}
+    """
+    present, hits, _, said = _counts(target, predicted, weight)
+    values = np.divide(hits, said, out=np.full_like(hits, np.nan), where=said > 0)
+    return {label: result(values[..., i]) for i, label in enumerate(present.tolist())}
+
+
+def f1_per_class(target: Any, predicted: Any, *, weight: Any = None) -> dict[Any, Any]:
+    """Class -> 2 tp / (2 tp + fp + fn); only classes that occur in `target`, sorted. See `macro_f1`.
+
+    >>> f1_per_class([0, 0, 1, 1], [0, 0, 1, 2])
+    {0: 1.0, 1: 0.6666666666666666}
+    """
+    present, values = _f1(target, predicted, weight)
+    return {label: result(values[..., i]) for i, label in enumerate(present.tolist())}
 
 
 def auc(target: Any, scores: Any, *, weight: Any = None) -> Any:
@@ -85,32 +101,98 @@ def auc(target: Any, scores: Any, *, weight: Any = None) -> Any:
     >>> auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    target, scores = items(target, scores, name="scores")
-    if scores.ndim > 2 or (scores.ndim == 2 and scores.shape[1] < 2):
-        raise InputError(
-            f"has shape {scores.shape}", field="scores", remedy="give (n,) or (n, k) with k >= 2"
-        )
+    target, scores = _scored(target, scores)
     columns = scores[:, 1:] if scores.ndim == 2 and scores.shape[1] == 2 else scores.reshape(len(scores), -1)
     k = 2 if columns.shape[1] == 1 else columns.shape[1]
-    if not np.isin(target, np.arange(k)).all():
-        raise InputError(f"holds values other than 0..{k - 1}", field="target", remedy="number the classes")
     weight = weights(weight, len(target))
     numbers = [1] if k == 2 else range(k)
     areas = [_area(target == number, columns[:, i], weight) for i, number in enumerate(numbers)]
     return result(_mean_of_defined(np.stack(areas, axis=-1)))
 
 
-def _area(positive: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Chance that a positive item scores above a negative one; nan without either."""
+def auc_per_class(
+    target: Any, scores: Any, *, classes: Sequence[str] | None = None, weight: Any = None
+) -> dict[Any, Any]:
+    """Class -> area under the ROC curve of its column against the rest; nan where one side is empty.
+
+    `target`, `scores` (n, k) as for `auc`; `classes` are the k names, the numbers 0..k-1 where None. Here every
+    column counts, also with k = 2.
+
+    >>> auc_per_class([0, 1, 2], [[0.8, 0.1, 0.1], [0.3, 0.2, 0.5], [0.1, 0.3, 0.6]], classes="abc")
+    {'a': 1.0, 'b': 0.5, 'c': 1.0}
+    """
+    target, scores = _scored(target, scores, columns=True)
+    names = range(scores.shape[1]) if classes is None else classes
+    if len(names) != scores.shape[1]:
+        raise InputError(f"has {len(names)} names for {scores.shape[1]} columns", field="classes")
+    weight = weights(weight, len(target))
+    return {name: result(_area(target == i, scores[:, i], weight)) for i, name in enumerate(names)}
+
+
+def auc_micro(target: Any, scores: Any, *, weight: Any = None) -> Any:
+    """Area under the ROC curve of all (item, class) pairs at once, the scores of all columns on one scale.
+
+    `target`, `scores` (n, k) as for `auc`; with probabilities it says whether they are comparable between
+    classes. Equals `sklearn.metrics.roc_auc_score` of the one-hot targets with `average="micro"`.
+
+    >>> auc_micro([0, 1], [[0.9, 0.1], [0.6, 0.4]])
+    0.75
+    """
+    target, scores = _scored(target, scores, columns=True)
+    k = scores.shape[1]
+    weight = np.repeat(weights(weight, len(target)), k, axis=-1)
+    return result(_area((target[:, None] == np.arange(k)).ravel(), scores.ravel(), weight))
+
+
+def roc_area(
+    score: Float[np.ndarray, " n"], plus: Float[np.ndarray, "*r n"], minus: Float[np.ndarray, "*r n"]
+) -> Float[np.ndarray, "*r"]:
+    """Chance that a positive scores above a negative, ties counting half; nan without either.
+
+    `plus` and `minus` are the weights of every score as a positive and as a negative; it may be both.
+    """
     order = np.argsort(score, kind="stable")
-    weight, positive, score = weight[..., order], positive[order], score[order]
+    score = score[order]
     tied = np.concatenate([[0], np.flatnonzero(np.diff(score)) + 1])  # where runs of equal scores begin
-    plus = np.add.reduceat(weight * positive, tied, axis=-1)
-    minus = np.add.reduceat(weight * ~positive, tied, axis=-1)
+    plus = np.add.reduceat(plus[..., order], tied, axis=-1)
+    minus = np.add.reduceat(minus[..., order], tied, axis=-1)
     below = np.cumsum(minus, axis=-1) - 0.5 * minus
-    pairs = plus.sum(axis=-1) * minus.sum(axis=-1)
+    pairs = np.asarray(plus.sum(axis=-1) * minus.sum(axis=-1))
     won = (plus * below).sum(axis=-1)
     return np.divide(won, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0)
+
+
+def _area(positive: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return roc_area(score, weight * positive, weight * ~positive)
+
+
+def _scored(target: Any, scores: Any, *, columns: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Class numbers (n,) and scores (n,) or (n, k), checked; (n, k) only where `columns`."""
+    target, scores = items(target, scores, name="scores")
+    if scores.ndim > 2 or (scores.ndim == 2 and scores.shape[1] < 2) or (columns and scores.ndim == 1):
+        wanted = "(n, k) with k >= 2" if columns else "(n,) or (n, k) with k >= 2"
+        raise InputError(f"has shape {scores.shape}", field="scores", remedy=f"give {wanted}")
+    k = 2 if scores.ndim == 1 else scores.shape[1]
+    if not np.isin(target, np.arange(k)).all():
+        raise InputError(f"holds values other than 0..{k - 1}", field="target", remedy="number the classes")
+    return target, scores
+
+
+def _counts(
+    target: Any, predicted: Any, weight: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Classes that occur in `target`; per class the weight of hits, of its items and of what was said."""
+    target, predicted = _classes(target, predicted)
+    weight = weights(weight, len(target))
+    present = np.unique(target)
+    truly, said = target[:, None] == present, predicted[:, None] == present
+    return present, *(weight @ which.astype(np.float64) for which in (truly & said, truly, said))
+
+
+def _f1(target: Any, predicted: Any, weight: Any) -> tuple[np.ndarray, np.ndarray]:
+    present, hits, sizes, said = _counts(target, predicted, weight)
+    both = sizes + said
+    return present, np.divide(2 * hits, both, out=np.full_like(hits, np.nan), where=sizes > 0)
 
 
 def _classes(target: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
