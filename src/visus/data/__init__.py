@@ -9,9 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from visus.data.corpora.gaze_files import read_gaze
     from visus.data.corpora.scene_pictures import read_scenes
     from visus.data.corpora.videos import read_videos
     from visus.data.formats import Picture, read_image, write_image
+    from visus.data.gaze.table import GazeTable
     from visus.data.image_table import ImageTable
     from visus.data.loader import Mapped, Subset, Tensors, collate, concatenate, iterate, sample_order
     from visus.data.splits import folds, grouped_stratified_split
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Clips": "videos",
+    "GazeTable": "gaze.table",
     "ImageTable": "image_table",
     "Mapped": "loader",
     "Picture": "formats",
@@ -32,6 +35,7 @@ _HOME = {
     "folds": "splits",
     "grouped_stratified_split": "splits",
     "iterate": "loader",
+    "read_gaze": "corpora.gaze_files",
     "read_image": "formats",
     "read_scenes": "corpora.scene_pictures",
     "read_videos": "corpora.videos",
@@ -41,6 +45,7 @@ _HOME = {
 
 __all__ = [
     "Clips",
+    "GazeTable",
     "ImageTable",
     "Mapped",
     "Picture",
@@ -53,6 +58,7 @@ __all__ = [
     "folds",
     "grouped_stratified_split",
     "iterate",
+    "read_gaze",
     "read_image",
     "read_scenes",
     "read_videos",
