@@ -11,7 +11,7 @@ import pytest
 
 from visus.data.formats import read_image, write_image
 from visus.data.formats.dicom import read_dicom, read_series, write_dicom
-from visus.data.formats.dicom.discretion import discreet
+from visus.data.formats.dicom.quiet import quiet
 from visus.data.formats.picture import Picture
 from visus.errors import InputError
 
@@ -65,7 +65,7 @@ def full_of_secrets(path: Path, side: int = 24) -> Path:
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = SOP_UID
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.SourceApplicationEntityTitle = "EILENRIEDE_PACS"
-    with discreet():  # two of the codes are free text, as happens
+    with quiet():  # two of the codes are free text, as happens
         for name, value in SECRETS.items():
             setattr(dataset, name, value)
     block = dataset.private_block(0x0029, "SECRETWORKS 2.1", create=True)
@@ -78,7 +78,7 @@ def full_of_secrets(path: Path, side: int = 24) -> Path:
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
     dataset.ImagerPixelSpacing = [0.2, 0.2]
     dataset.PixelData = (np.arange(side * side, dtype=np.uint16) * 7 % 4096).tobytes()
-    with discreet():
+    with quiet():
         dataset.save_as(path, enforce_file_format=True)
     return path
 
@@ -153,7 +153,7 @@ def test_nobody_is_found_in_what_is_written(tmp_path, bits, channels):
     values = everything(pydicom.dcmread(tmp_path / "b.dcm"))
     raw = (tmp_path / "b.dcm").read_bytes().lower()
     source = pydicom.dcmread(tmp_path / "a.dcm")
-    with discreet():
+    with quiet():
         heads = [element for part in (source, source.file_meta) for element in part.iterall()]
     uids = [str(element.value) for element in heads if element.keyword.endswith("InstanceUID")]
     assert len(uids) >= 4

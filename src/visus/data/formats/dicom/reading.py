@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from visus.data.formats.dicom.discretion import discreet
 from visus.data.formats.dicom.display import Window, color, number, values
+from visus.data.formats.dicom.quiet import quiet
 from visus.data.formats.picture import Picture, present
 from visus.errors import InputError
 from visus.extras import need
@@ -38,7 +38,7 @@ _TABLES = ("LUTData", *(f"{hue}PaletteColorLookupTableData" for hue in ("Red", "
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 
 
-@discreet()
+@quiet()
 def read_dicom(path: str | Path, *, window: Window = None, frame: int | None = None) -> Picture:
     """Read one file as float32 (c, h, w), or (c, frames, h, w) for several frames.
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from visus.data.formats.dicom.discretion import discreet
 from visus.data.formats.dicom.display import Window
+from visus.data.formats.dicom.quiet import quiet
 from visus.data.formats.dicom.reading import (
     GEOMETRY,
     affine,
@@ -24,7 +24,7 @@ from visus.errors import InputError
 from visus.extras import need
 
 
-@discreet()
+@quiet()
 def read_series(folder: str | Path, *, window: Window = None) -> Picture:
     """Read a folder of slices as one volume (1, slices, h, w), ordered by position along the normal.
 

@@ -12,7 +12,7 @@ _silent: ContextVar[bool] = ContextVar("silent", default=False)
 
 
 @contextmanager
-def discreet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Drop warnings, and the lines that pydicom logs in this thread; usable as a decorator too."""
     logging.getLogger("pydicom").addFilter(_pass)
     token = _silent.set(True)
