@@ -59,6 +59,7 @@ bench: setup
 	$(BIN)/python benchmarks/gptnas.py --out $(OUT)/bench/gptnas.json
 	$(BIN)/python benchmarks/statm.py --out $(OUT)/bench/statm.json
 	$(BIN)/python benchmarks/nsi.py --out $(OUT)/bench/nsi.json
+	$(BIN)/python benchmarks/chestxray.py --out $(OUT)/bench/chestxray.json
 
 clean:
 	rm -rf $(VENV) runs build dist

@@ -37,7 +37,7 @@ def test_search_finds_models_and_only_those_of_visus(tmp_path):
     model(root / "a")
     model(root / ".hidden")
     model(root / "other", library="transformers")
-    model(root / "planned", method="chestxray")
+    model(root / "planned", method="guidegen")
     model(root / "unknown", method="../../etc")
     model(root / "list", method=["attention"])
     (model(root / "unfinished") / "model.safetensors").unlink()
@@ -135,8 +135,8 @@ def test_the_commands_of_methods():
     assert intake("attention").data == "data"
     assert first_lines("attention")["fit"].startswith("Train a classifier")
     with pytest.raises(InputError, match="cannot be loaded"):
-        intake("chestxray")
-    assert first_lines("chestxray") == {}
+        intake("guidegen")
+    assert first_lines("guidegen") == {}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import serve_needs  # noqa: F401
 from PIL import Image
+from serve_client import served
 
 from visus.serve import predicting
 from visus.serve.intake import read_signature
@@ -102,3 +104,48 @@ def test_a_method_without_pictures_shows_none(site, attention, loose):
     page = site.send(f"/models/{attention}", loose).text
     assert "<img" not in page
     assert "pictures" not in site.send(f"/api/models/{attention}/predict", loose).json
+
+
+def test_a_radiograph_comes_back_with_what_was_drawn_of_it(tmp_path):
+    """A real model: a picture and a DICOM file in, probabilities and maps out; a damaged file is told in its row."""
+    pytest.importorskip("pydicom", reason="DICOM files need the extra medical")
+    from visus.catalogue import get
+    from visus.methods.chestxray import verbs as commands
+
+    if not get("chestxray").implemented:
+        pytest.skip("chestxray is not among the methods that work yet")
+    data, runs, scratch = tmp_path / "data", tmp_path / "runs", tmp_path / "scratch"
+    commands.example(out=data)
+    short = [
+        f"{stage}_epochs={count}" for stage, count in (("contrastive", 0), ("classify", 0), ("final", 1))
+    ]
+    commands.fit(
+        data / "files", out=runs / "chest", preset="smoke", set=[*short, "saliency_epochs=0"], device="cpu"
+    )
+    scratch.mkdir()
+    picture = sorted((data / "files" / "images").iterdir())[0]
+    sent = [("a.png", picture.read_bytes()), ("b.dcm", (data / "one.dcm").read_bytes())]
+    commands.predict(
+        picture, model=runs / "chest", out=tmp_path / "p.csv", pictures=tmp_path / "p", device="cpu"
+    )
+    with served(runs, scratch) as site:
+        (model,) = site.ask("/api/models").json
+        assert (model["method"], model["files"], model["draws"]) == ("chestxray", "pictures", True)
+        found = site.send(model["predict"] + "?pictures=true", [*sent, ("cut.dcm", sent[1][1][:900])]).json
+        names = {item["name"] for item in found["pictures"]}
+        assert {"a-gaze.png", "a-gradcam.png", "b-gaze.png", "b-gradcam.png"} <= names
+        rows = {row["image"]: row for row in found["rows"]}
+        (expected,) = csv.DictReader((tmp_path / "p.csv").open(encoding="utf-8"))
+        for name in ("p_CHF", "p_Normal", "p_pneumonia", "gaze_left"):
+            assert rows["a.png"][name] == pytest.approx(float(expected[name]), abs=2e-5)
+        (drawn,) = [item for item in found["pictures"] if item["name"] == "a-gaze.png"]
+        assert base64.b64decode(drawn["png"]) == (tmp_path / "p" / f"{picture.stem}-gaze.png").read_bytes()
+        assert "cut off or damaged" in rows["cut.dcm"]["problem"]
+        assert rows["cut.dcm"]["p_CHF"] is None
+        page = site.send(f"/models/{model['id']}", sent)
+        assert page.text.count("<img ") == 6
+        assert str(tmp_path) not in page.text
+        alone = site.send(model["predict"], [("cut.dcm", sent[1][1][:900])])
+        assert (alone.status, str(tmp_path) in alone.text) == (400, False)
+        assert "cut.dcm" in alone.json["error"]
+    assert list(scratch.iterdir()) == []

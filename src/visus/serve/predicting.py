@@ -195,7 +195,9 @@ def _hidden(text: str, inside: Path, model: SavedModel) -> str:
 
 def _local(text: str, inside: Path) -> str:
     """Text with the names of uploaded files as they were sent."""
-    return text.replace(f"{inside}/", "").replace(str(inside), "")
+    for folder in (inside, inside.parent):
+        text = text.replace(f"{folder}/", "").replace(str(folder), "")
+    return text
 
 
 def _typed(cells: list[str]) -> list[Any]:
