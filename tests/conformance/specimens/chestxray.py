@@ -170,7 +170,8 @@ def bad_inputs(folder: Path, example: Path, commands: Sequence[Sequence[str]]) -
     files = Path(next(command for command in commands if command[2] == "evaluate")[3])
     sheets, run = Path(fit_argv[3]), fit_argv[fit_argv.index("--out") + 1]
     labels, fixations = pd.read_csv(files / "labels.csv"), pd.read_csv(files / "fixations.csv")
-    pixels = (files / "images" / labels["image"][5]).read_bytes()
+    first = str(labels["image"].tolist()[5])
+    pixels = (files / "images" / first).read_bytes()
     cases: list[BadInput] = []
 
     def refuse(kind: BadKind, name: str, argv: Sequence[str], *says: str) -> None:
@@ -188,10 +189,10 @@ def bad_inputs(folder: Path, example: Path, commands: Sequence[Sequence[str]]) -
         """The example with one picture replaced: by bytes, by an array, by nothing."""
         if not isinstance(content, np.ndarray):
             made = own(name)
-            picture = made / "images" / labels["image"][5]
+            picture = made / "images" / first
             picture.unlink() if content is None else picture.write_bytes(content)
             return made
-        old, new = labels["image"][5], f"{name}.npy"
+        old, new = first, f"{name}.npy"
         made = own(name, labels.replace({"image": {old: new}}), fixations.replace({"image": {old: new}}))
         np.save(made / "images" / new, content)
         return made
@@ -203,7 +204,6 @@ def bad_inputs(folder: Path, example: Path, commands: Sequence[Sequence[str]]) -
     def evaluate(source: Path, model: str = run) -> Sequence[str]:
         return ["evaluate", str(source), "--model", model, "--out", str(folder / "scores")]
 
-    first = labels["image"][5]
     refuse("missing file", "data", fit(folder / "nowhere"), "nowhere")
     refuse("missing file", "picture", fit(with_picture("absent", None)), "absent", first)
     refuse("missing file", "model", evaluate(files, str(folder / "empty")), "empty")
@@ -255,7 +255,14 @@ NOISY = ("saliency_epochs=8", "learning_rate=0.03")
 
 SPECIMEN = Specimen(
     micro=["image_size=[32,32]", "hidden=8", "classify_epochs=1", "saliency_epochs=2", "final_epochs=1"],
-    steady=["batch_size=15", "contrastive_batch=15", "final_batch=15", "dropout=0.0"],
+    steady=[
+        "batch_size=15",
+        "contrastive_batch=15",
+        "final_batch=15",
+        "dropout=0.0",
+        "image_size=[64,64]",
+        "learning_rate=0.000005",
+    ],
     overfit=Overfit(
         settings=[
             "schedule=joint",

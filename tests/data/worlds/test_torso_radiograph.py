@@ -29,7 +29,7 @@ def pictures(torsos) -> list[Radiograph]:
 
 
 def test_a_picture_is_gray_complete_and_its_seed(torsos, pictures):
-    for torso, picture in zip(torsos, pictures):
+    for picture in pictures:
         assert picture.image.shape == picture.segmentation.shape == SIZE
         assert picture.image.dtype == np.float32
         assert picture.image.min() >= 0
@@ -45,14 +45,16 @@ def test_a_picture_is_gray_complete_and_its_seed(torsos, pictures):
 
 def test_right_is_left_and_dense_is_bright(pictures):
     for picture in pictures:
-        columns = {name: np.nonzero(picture.segmentation == number)[1].mean() for name, number in SEGMENTS.items()}
+        columns = {
+            name: np.nonzero(picture.segmentation == number)[1].mean() for name, number in SEGMENTS.items()
+        }
         assert columns["right lung"] < columns["heart"] < columns["left lung"]
         both = (columns["right lung"] + columns["left lung"]) / 2
         assert columns["heart"] > both  # the heart lies on the left: on the picture's right
         gray = [picture.image[picture.segmentation == number].mean() for number in (1, 2, 3)]
-        assert gray[2] > max(gray[:2]) + 0.15
+        assert gray[2] > max(gray[:2]) + 0.1
         abdomen = picture.image[-6:, 20:-20].mean()
-        assert abdomen > max(gray[:2]) + 0.15
+        assert abdomen > max(gray[:2]) + 0.1
 
 
 def test_boxes_bound_what_they_name(pictures):
@@ -73,8 +75,12 @@ def test_boxes_bound_what_they_name(pictures):
 def test_the_heart_is_as_wide_as_the_person_says_and_wider_from_the_front(torsos):
     ratios = []
     for torso in torsos:
-        parallel = radiograph(torso, size=(256, 256), technique=dataclasses.replace(STILL, source_mm=math.inf))
-        front, back = (radiograph(torso, size=(256, 256), view=view, technique=STILL).ctr for view in ("AP", "PA"))
+        parallel = radiograph(
+            torso, size=(256, 256), technique=dataclasses.replace(STILL, source_mm=math.inf)
+        )
+        front, back = (
+            radiograph(torso, size=(256, 256), view=view, technique=STILL).ctr for view in ("AP", "PA")
+        )
         assert parallel.ctr == pytest.approx(torso.person.cardiothoracic, abs=0.04)  # 6.9 mm voxels
         ratios.append(front / back)
     assert min(ratios) > 1.0
@@ -149,7 +155,9 @@ def test_collimation_grid_and_pose_can_be_seen(torsos):
         for s in range(3)
     ]
     open_ = radiograph(torso, size=SIZE, seed=0, technique=STILL).image
-    assert max(np.concatenate([image[:, 0], image[:, -1]]).mean() for image in closed) > open_[:, [0, -1]].mean()
+    assert (
+        max(np.concatenate([image[:, 0], image[:, -1]]).mean() for image in closed) > open_[:, [0, -1]].mean()
+    )
     lined = dataclasses.replace(STILL, grid_lines=0.3, grid_pitch_mm=16.0)
     shadow = radiograph(torso, size=SIZE, seed=0, technique=lined)
     change = (shadow.image - open_)[50:].mean(axis=0)

@@ -31,7 +31,7 @@ from visus.protocols import Trial
 
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 RUN = {"device": "cpu", "progress": False}
-TRAINED = ("stages", "designs", "pretrained")
+TRAINED = ("stages", "large", "pretrained")
 
 
 @pytest.fixture
@@ -112,7 +112,8 @@ def test_budgets_tell_the_sizes_that_are_measured():
             " + ".join(map(str, size.module)),
         ):
             assert words in budget, words
-    assert " + ".join(map(str, GPU.head)) in BY_NAME["designs"].budget
+    for size in (DEMO, GPU):
+        assert " + ".join(map(str, size.head)) in budget
     assert f"{GPU.pool:,} other images" in BY_NAME["pretrained"].budget
     assert f"{SMOKE.train} images, {SMOKE.joint} epochs" in budget
     assert SIZES["paper"] is GPU
@@ -176,7 +177,7 @@ def test_arms_change_what_they_are_called_by():
             for name, value in dataclasses.asdict(settings_of(arm, GPU)).items()
             if value != base[name] and not name.endswith("_epochs")
         }
-        for arm in (*BY_NAME["stages"].arms, *BY_NAME["designs"].arms, *LITE)
+        for arm in (*BY_NAME["stages"].arms, *BY_NAME["large"].arms, *LITE)
     }
     assert changed["fixed"] == {"weighting"}
     assert changed["staged_total"] == changed["staged_module"] == changed["staged_no_triplet"] == {"schedule"}
@@ -271,13 +272,13 @@ def test_smoke_measures_every_metric_that_is_claimed(arm, cheap_world, tmp_path)
     np.testing.assert_allclose(left.truth.sum((1, 2)), 1, atol=1e-5)
     sums = left.predicted.sum((1, 2))
     assert np.all(np.isclose(sums, 1, atol=1e-5) | (sums == 0))
-    assert np.isnan(left.probabilities).all() == (arm in ("mean_map", "center"))
+    assert np.isnan(left.probabilities).all() == (arm in ("mean_map", "center", "unet"))
 
 
-@pytest.mark.parametrize("arm", sorted(set(BY_NAME["designs"].arms) - {"staged", "joint", "dense"}))
+@pytest.mark.parametrize("arm", sorted(set(BY_NAME["large"].arms) - set(BY_NAME["stages"].arms)))
 def test_arms_of_the_large_presets_run(arm, cheap_world, tmp_path):
-    scores = measured("designs", arm, seed=1, run=Run(tmp_path, seed=1, **RUN))
-    assert claimed("designs", arm) <= set(scores)
+    scores = measured("large", arm, seed=1, run=Run(tmp_path, seed=1, **RUN))
+    assert claimed("large", arm) <= set(scores)
     assert read_samples(tmp_path) is None
 
 

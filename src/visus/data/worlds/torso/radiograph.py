@@ -66,11 +66,11 @@ class Technique:
     grid_pitch_mm: float = 0.5
     latitude: float = 0.3
     """Share of the contrast over more than `latitude_mm` that is kept; 1 shows the plain logarithm."""
-    latitude_mm: float = 28.0
-    sharpening: float = 0.8
+    latitude_mm: float = 24.0
+    sharpening: float = 1.0
     """Gain on contrast finer than `sharpening_mm`; 0 adds none."""
-    sharpening_mm: float = 4.0
-    gamma: float = 0.75
+    sharpening_mm: float = 3.5
+    gamma: float = 0.65
     """Exponent of the display's curve; below 1 lifts the lungs and flattens what is dense."""
     pose_deg: float = 2.0
     """Standard deviation of the patient's turn, half of it for tilt and roll."""

@@ -25,10 +25,16 @@ from visus.records import record
 Order = Literal["columns", "zigzag", "loop"]
 ORDERS: tuple[Order, ...] = ("columns", "zigzag", "loop")
 
+NOTICING = {"consolidation": 2.4, "haze": 0.8}
+"""Patches hide behind ribs and heart; haze changes both lungs."""
 _LEVELS = {"apex": 0.12, "upper": 0.32, "mid": 0.54, "lower": 0.76}
 _ACROSS = {"apex": 0.55, "upper": 0.5, "mid": 0.5, "lower": 0.5}
 _SIDES = ("right", "left")
 CENTRAL = ("right hilum", "left hilum", "mediastinum", "right heart border", "left heart border")
+_SIGNS = {
+    "cardiomegaly": ("left heart border", "left heart border", "right heart border"),
+    "haze": ("right hilum", "left hilum"),
+}
 _ORDERED = {
     "columns": [(side, level) for side in _SIDES for level in (*_LEVELS, "angle")],
     "zigzag": [(side, level) for level in (*_LEVELS, "angle") for side in _SIDES],
@@ -55,16 +61,16 @@ class ReaderPolicy:
     """Median duration of a fixation in seconds."""
     duration_sd: float = 0.45
     """Standard deviation of the logarithm of durations."""
-    lesion_longer: float = 1.5
+    lesion_longer: float = 1.35
     """Factor on the median duration on something suspicious."""
-    dwell: float = 3.5
-    """Mean number of fixations on an abnormality when it is noticed; half as many for a false suspicion."""
-    second_looks: float = 2.5
+    dwell: float = 2.0
+    """Mean number of fixations on an abnormality of middling severity, or a false suspicion, beyond the first."""
+    second_looks: float = 1.2
     """Mean number of fixations that return to an abnormality at the end."""
     suspicion: float = 0.35
     """Chance that a healthy zone is dwelt upon, whatever the diagnosis."""
-    half_noticed: float = 0.2
-    """Severity (0..1) at which an abnormality is noticed in half of the readings."""
+    half_noticed: float = 0.25
+    """Severity (0..1) at which an abnormality is noticed in half of the readings, times `NOTICING` of its kind."""
     noticing_slope: float = 0.1
     """Scale of the logistic curve around it."""
     fewest: int = 25
@@ -171,7 +177,7 @@ def read(
     regions = [box["box"] for box in radiograph.boxes if box["name"].endswith("lung")]
     unit = max(box[2] for box in regions) - min(box[0] for box in regions)
     plan, noticed = _plan(radiograph.findings, places, rng, policy, reader)
-    points = np.array([_aim(target, rng) for target, _ in plan])
+    points = np.array([_aim(target, places, rng) for target, _ in plan])
     h, w = radiograph.image.shape
     points += policy.spread * unit * rng.normal(size=points.shape)
     astray = rng.random(len(points)) < policy.stray
@@ -220,7 +226,8 @@ def _plan(
     reader: Habits,
 ) -> tuple[list[tuple[Target, bool]], tuple[bool, ...]]:
     """What every fixation is meant for and whether it is suspicious, in order; and which findings were noticed."""
-    chance = [_logistic((one.severity - policy.half_noticed) / policy.noticing_slope) for one in findings]
+    half = [policy.half_noticed * NOTICING.get(one.name, 1.0) for one in findings]
+    chance = [_logistic((one.severity - at) / policy.noticing_slope) for one, at in zip(findings, half)]
     noticed = tuple(bool(rng.random() < p) for p in chance)
     trigger: dict[str, list[Shadow]] = {}
     for one, seen in zip(findings, noticed):
@@ -238,11 +245,11 @@ def _plan(
         liked = (reader.preference or {}).get(name, 1.0)
         plan += [(places[name], False)] * (1 + rng.poisson(policy.stay * liked))
         for one in trigger.pop(name, ()):
-            plan += [(one, True)] * (1 + rng.poisson(policy.dwell * (0.5 + one.severity)))
+            plan += [(one, True)] * (1 + _some(policy.dwell * (0.5 + one.severity), rng))
         if name == doubted:
-            plan += [(places[name], True)] * (1 + rng.poisson(policy.dwell / 2))
+            plan += [(places[name], True)] * (1 + _some(policy.dwell, rng))
     for one, seen in zip(findings, noticed):
-        plan += [(one, True)] * rng.poisson(policy.second_looks * (0.5 + one.severity) * seen)
+        plan += [(one, True)] * (seen * _some(policy.second_looks * (0.5 + one.severity), rng))
     while len(plan) < policy.fewest:
         plan.insert(int(rng.integers(len(plan) + 1)), (places[str(rng.choice(route))], False))
     return plan[: policy.most], noticed
@@ -260,10 +267,19 @@ def _nearest(finding: Shadow, places: dict[str, Zone]) -> str:
     return min(places, key=lambda name: (places[name].x - x) ** 2 + (places[name].y - y) ** 2)
 
 
-def _aim(target: Target, rng: np.random.Generator) -> tuple[float, float]:
+def _aim(target: Target, places: dict[str, Zone], rng: np.random.Generator) -> tuple[float, float]:
+    """A point of a zone or a finding; signs that fill half the chest are judged at characteristic places."""
     if isinstance(target, Shadow):
-        return target.somewhere(rng)
+        signs = _SIGNS.get(target.name)
+        if signs is None:
+            return target.somewhere(rng)
+        target = places[signs[int(rng.integers(len(signs)))]]
     return target.x + target.wide * rng.normal(), target.y + target.high * rng.normal()
+
+
+def _some(mean: float, rng: np.random.Generator) -> int:
+    """A number from 0 of this mean (geometric: mostly few, at times many)."""
+    return int(rng.geometric(1 / (1 + mean))) - 1
 
 
 def _logistic(value: float) -> float:

@@ -46,7 +46,7 @@ def realism(image: Float[np.ndarray, "h w"], reference: Float[np.ndarray, "H W"]
         "reference_strong_edges": float(np.percentile(steps[1], 95)),
         "slope": spectrum_slope(ours),
         "reference_slope": spectrum_slope(theirs),
-        "layout": float(np.corrcoef(*small)[0, 1]),
+        "layout": float(np.corrcoef(small[0], small[1])[0, 1]),
     }
 
 

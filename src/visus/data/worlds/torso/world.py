@@ -2,8 +2,8 @@
 
 Diagnoses come in equal shares. Every person is drawn once; one in twenty has a second picture with findings
 of its own. Findings that mean nothing for the diagnosis occur in all classes (`findings.draw_findings`), so do
-false suspicions of the reader, and faint findings are overlooked: neither picture nor gaze gives the diagnosis
-away.
+large hearts and false suspicions of the reader; failing hearts may be of normal size, and faint findings are
+overlooked: neither picture nor gaze gives the diagnosis away.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class Case:
         return radiograph(torso, size=size, view=self.view, seed=(*self.seed, 0), technique=technique)
 
     def reading(self, picture: Radiograph, policy: ReaderPolicy, reader: Habits) -> Reading:
+        """A reading of the case's picture at any size."""
         return read(picture, np.random.default_rng((*self.seed, 1)), policy, reader=reader)
 
 

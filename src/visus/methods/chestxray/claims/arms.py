@@ -46,14 +46,14 @@ class Size:
 
     native: tuple[int, int] = (64, 64)
     image: tuple[int, int] = (32, 32)
-    train: int = 150
-    test: int = 90
+    train: int = 240
+    test: int = 120
     pool: int = 0
     backbone: str = "compact"
     small: str = "compact"
     base_channels: int = 4
     hidden: int = 32
-    joint: int = 8
+    joint: int = 12
     total: Lengths
     module: Lengths
     head: Lengths
@@ -63,7 +63,7 @@ class Size:
     precision: str = "no"
 
 
-DEMO = Size(total=Lengths(1, 2, 3, 2), module=Lengths(2, 3, 5, 3), head=Lengths(3, 5, 8, 3))
+DEMO = Size(total=Lengths(1, 3, 4, 4), module=Lengths(3, 4, 7, 5), head=Lengths(5, 7, 12, 5))
 SMOKE = replace(
     DEMO,
     train=24,
@@ -145,7 +145,6 @@ def _changes(arm: str, size: Size) -> dict[str, Any]:
     changes: dict[str, dict[str, Any]] = {
         "staged_total": _staged(size.total),
         "staged_module": _staged(size.module),
-        "staged": _staged(size.module),
         "staged_head": {**_staged(size.head), "final_stage": "head"},
         "staged_no_triplet": _staged(merged),
         "staged_dense_only": {**_staged(size.module), "fuse_decoder": False},

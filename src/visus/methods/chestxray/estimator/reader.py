@@ -276,8 +276,8 @@ class ChestXrayReader(TorchEstimator):
 
 @functools.lru_cache(maxsize=4)
 def _example(part: Literal["train", "test"], seed: int) -> GazeTable:
-    from visus.data.worlds import torso
+    from visus.data.worlds.torso.world import make
 
-    sizes = {"n": 1, "n_test": 1} | ({"n": EXAMPLE[0]} if part == "train" else {"n_test": EXAMPLE[1]})
-    world = torso.make(seed=seed, gaze_share=GAZE_SHARE, **sizes)
+    n, n_test = (EXAMPLE[0], 1) if part == "train" else (1, EXAMPLE[1])
+    world = make(n=n, n_test=n_test, seed=seed, gaze_share=GAZE_SHARE)
     return world.train if part == "train" else world.test

@@ -41,7 +41,7 @@ def draw_reliability(
     before: Float[np.ndarray, "n k"],
     after: Float[np.ndarray, "n k"],
     *,
-    bins: int = 10,
+    bins: int = 15,
 ) -> str:
     """Accuracy against confidence before and after the temperature, and how many images stand behind, as SVG text.
 

@@ -15,12 +15,14 @@ from visus.protocols import Figure, PaperEvidence
 MEASURES = {"auc_macro": "diagnosis, macro AUC", "cc": "map, CC with the gaze"}
 EXPERIMENTS = {
     "stages": (
-        "Stages against joint training, with gaze and without. Bars are means over seeds, dots single seeds.",
-        "分阶段与联合训练、有无注视的比较。条形为各随机种子的均值，圆点为单个种子。",
+        "Stages against joint training, with gaze and without, one part changed at a time. Bars are means over seeds, "
+        "dots single seeds.",
+        "分阶段与联合训练、有无注视，以及每次只改变一处的比较。条形为各随机种子的均值，圆点为单个种子。",
     ),
-    "designs": (
-        "One part of the network or of its training changed at a time. Bars are means over seeds, dots single seeds.",
-        "每次只改变网络或训练的一个部分。条形为各随机种子的均值，圆点为单个种子。",
+    "large": (
+        "On larger images: what the classifier gains from the map's features, and Grad-CAM as a map. Bars are means "
+        "over seeds, dots single seeds.",
+        "较大图像上：密度图特征对分类器的作用，以及以 Grad-CAM 作为密度图。条形为各随机种子的均值，圆点为单个种子。",
     ),
     "pretrained": (
         "Dense encoders that come pre-trained. Bars are means over seeds, dots single seeds.",

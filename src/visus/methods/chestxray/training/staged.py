@@ -161,9 +161,9 @@ class StagedTraining:
         config = self.config
         with torch.autocast(embedding.device.type, enabled=False):
             if config.contrastive == "supcon":
-                return supcon(embedding.float(), labels, temperature=config.temperature)
+                return supcon(embedding, labels, temperature=config.temperature)
             return triplet(
-                embedding.float(),
+                embedding,
                 labels,
                 margin=config.margin,
                 mining=config.mining,
@@ -172,7 +172,8 @@ class StagedTraining:
 
     def _diagnosis(self, reading: Reading, batch: Batch) -> tuple[Tensor, Tensor | None]:
         assert reading.logits is not None
-        losses = F.cross_entropy(reading.logits.float(), batch["label"], reduction="none")
+        logits = reading.logits if reading.logits.dtype == torch.float64 else reading.logits.float()
+        losses = F.cross_entropy(logits, batch["label"], reduction="none")
         return losses, None if self.weights is None else self.weights.to(losses)[batch["label"]]
 
     def _gaze(self, reading: Reading, batch: Batch) -> tuple[Tensor, Tensor]:

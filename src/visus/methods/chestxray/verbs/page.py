@@ -114,7 +114,7 @@ def _pictures(
     if has_evidence(made) and items.probabilities is not None:
         best = int(items.probabilities[case].argmax())
         name = items.classes[best]
-        said = f"predicted: {name}, probability {items.probabilities[case, best]:.2f}"
+        said = f"the predicted class, probability {items.probabilities[case, best]:.2f}"
         shown.append((cut(made.grad_cam(batch)[0]), f"Grad-CAM of {name}", said))
     return [
         (png(overlay(image, map, line="gaze" in words, most=SIDE)), f"{words}: {caption}")
