@@ -273,6 +273,9 @@ def test_smoke_measures_every_metric_that_is_claimed(arm, cheap_world, tmp_path)
     sums = left.predicted.sum((1, 2))
     assert np.all(np.isclose(sums, 1, atol=1e-5) | (sums == 0))
     assert np.isnan(left.probabilities).all() == (arm in ("mean_map", "center", "unet"))
+    known = 0 if arm in ("mean_map", "center", "unet") else SMOKE.test
+    assert left.test_logits.shape == left.test_probabilities.shape == (known, 3)
+    assert left.test_label.shape == (known,)
 
 
 @pytest.mark.parametrize("arm", sorted(set(BY_NAME["large"].arms) - set(BY_NAME["stages"].arms)))

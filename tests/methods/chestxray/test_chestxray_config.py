@@ -83,7 +83,8 @@ def test_every_network_is_built_and_its_groups_hold_every_parameter_once(network
 
 def test_the_ablation_leaves_the_decoder_out_of_the_diagnosis() -> None:
     config = dataclasses.replace(PRESETS["smoke"], fuse_decoder=False)
-    whole, alone = build(PRESETS["smoke"], 3), build(config, 3)
+    whole: Any = build(PRESETS["smoke"], 3)
+    alone: Any = build(config, 3)
     image = torch.rand(2, 1, 64, 64)
     for net, moves in ((whole, True), (alone, False)):
         net.eval()

@@ -217,13 +217,22 @@ def test_the_report_draws_what_was_measured_and_what_trials_left(tmp_path):
             predicted=truth if arm == "joint" else truth[::-1].copy(),
             probabilities=np.full((6, 3), 1 / 3, dtype=np.float32),
             label=np.array([0, 0, 1, 1, 2, 2]),
+            test_logits=rng.normal(size=(30, 3)).astype(np.float32),
+            test_probabilities=np.full((30, 3), 1 / 3, dtype=np.float32),
+            test_label=np.arange(30) % 3,
             classes=("CHF", "Normal", "pneumonia"),
             names=tuple("abcdef"),
         )
         write_samples(tmp_path / arm, left)
     folders = {f"stages/{arm}/0": tmp_path / arm for arm in ("joint", "dense")}
     drawn = figures(replace(evidence_of({"stages"}), folders=folders))
-    assert [figure.name for figure in drawn] == ["chestxray-stages", "chestxray-maps", "chestxray-world"]
+    assert [figure.name for figure in drawn] == [
+        "chestxray-stages",
+        "chestxray-maps",
+        "chestxray-calibration",
+        "chestxray-world",
+    ]
+    assert "on 30 test images" in drawn[2].caption
     shown = texts(drawn[1].svg)
     assert {"radiograph", "recorded gaze", "joint", "Grad-CAM"} <= set(shown)
     assert sum("good case; CC: joint 1.00" in text for text in shown) == 2

@@ -226,7 +226,7 @@ def test_the_final_step_minimizes_the_two_losses_by_uncertainty() -> None:
     reading = training.network(batch["image"])
     entropy = F.cross_entropy(reading.logits, batch["label"])
     divergence = saliency_kl(reading.log_density, batch["gaze"], batch["has_gaze"]).mean()
-    logs = training.step(batch, turn)  # type: ignore[arg-type]
+    logs: Any = training.step(batch, turn)  # type: ignore[arg-type]
     wanted = entropy + divergence / 2 + 2 * math.log(2)
     assert turn.updates[0][1].item() == pytest.approx(wanted.item(), rel=1e-5)
     assert logs["diagnosis"].item() == pytest.approx(entropy.item(), rel=1e-5)
@@ -247,7 +247,7 @@ def test_fixed_weights_add_the_losses_as_told() -> None:
     training, turn = at("final", config), Alone()
     assert training.weighting is None
     assert training.sigmas is None
-    logs = training.step(noise(6).batch(range(6)), turn)  # type: ignore[arg-type]
+    logs: Any = training.step(noise(6).batch(range(6)), turn)  # type: ignore[arg-type]
     wanted = logs["diagnosis"].item() + 0.3 * logs["gaze"].item()
     assert turn.updates[0][1].item() == pytest.approx(wanted, rel=1e-6)
 

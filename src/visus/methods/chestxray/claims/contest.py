@@ -98,6 +98,8 @@ def leave(folder: Path, found: Prediction, batch: Batch, classes: tuple[str, ...
     label = np.array([classes.index(name) for name in batch["target"]], dtype=np.int64)
     rows = chosen(label)
     unknown = torch.full((len(label), len(classes)), torch.nan)
+    diagnosed = "probabilities" in found
+    nothing = torch.zeros(0, len(classes))
     write_samples(
         folder,
         Samples(
@@ -106,6 +108,9 @@ def leave(folder: Path, found: Prediction, batch: Batch, classes: tuple[str, ...
             predicted=as_density(found["density"][rows].float().numpy()),
             probabilities=found.get("probabilities", unknown)[rows].float().numpy(),
             label=label[rows],
+            test_logits=(found["logits"] if diagnosed else nothing).float().numpy(),
+            test_probabilities=(found["probabilities"] if diagnosed else nothing).float().numpy(),
+            test_label=label if diagnosed else label[:0],
             classes=classes,
             names=tuple(str(batch["name"][row]) for row in rows),
         ),

@@ -25,6 +25,8 @@ class Samples:
     predicted : the arm's density, Grad-CAM of an arm without one, sums to 1.
     probabilities : of the classes, in the order of `classes`; nan where the arm does not diagnose.
     label : true class numbers.
+    test_logits, test_probabilities, test_label : of all test images, before and after the temperature; empty where
+        the arm does not diagnose.
     """
 
     image: Float32[np.ndarray, "n h w"]
@@ -32,6 +34,9 @@ class Samples:
     predicted: Float32[np.ndarray, "n h w"]
     probabilities: Float32[np.ndarray, "n k"]
     label: Int64[np.ndarray, " n"]
+    test_logits: Float32[np.ndarray, "m k"]
+    test_probabilities: Float32[np.ndarray, "m k"]
+    test_label: Int64[np.ndarray, " m"]
     classes: tuple[str, ...]
     names: tuple[str, ...]
 
@@ -55,6 +60,7 @@ def as_density(maps: Float[np.ndarray, "n h w"]) -> Float32[np.ndarray, "n h w"]
 def write_samples(folder: Path, samples: Samples) -> None:
     """Write `samples.npz` and `samples.json`."""
     names = ("image", "truth", "predicted", "probabilities", "label")
+    names += ("test_logits", "test_probabilities", "test_label")
     write_arrays(folder / "samples.npz", {name: getattr(samples, name) for name in names})
     write_json(folder / "samples.json", {"classes": samples.classes, "names": samples.names})
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from visus.methods.chestxray.claims.samples import Samples, read_samples
 from visus.methods.chestxray.figures.cases import Case, draw_cases
-from visus.methods.chestxray.figures.charts import draw_arms
+from visus.methods.chestxray.figures.charts import draw_arms, draw_reliability
 from visus.protocols import Figure, PaperEvidence
 
 MEASURES = {"auc_macro": "diagnosis, macro AUC", "cc": "map, CC with the gaze"}
@@ -43,7 +43,13 @@ def figures(paper: PaperEvidence) -> list[Figure]:
     found = {arm: samples for arm, samples in left.items() if samples is not None}
     if not drawn:
         return []
-    return [*drawn, *([maps_figure(found)] if found else []), world_figure()]
+    told = found.get("joint")
+    return [
+        *drawn,
+        *([maps_figure(found)] if found else []),
+        *([calibration_figure(told)] if told is not None else []),
+        world_figure(),
+    ]
 
 
 def arms_figure(paper: PaperEvidence, experiment: str) -> Figure | None:
@@ -84,6 +90,22 @@ def maps_figure(found: Mapping[str, Samples], *, rows: int = 2) -> Figure:
         "classifier rests on). Two good and two bad cases of the first arm; the line surrounds half of a map.",
         caption_zh="测试胸片、模拟读者的注视，以及各方法的预测（Grad-CAM 为普通分类器的依据区域）。"
         "取第一种方法的两个好例和两个差例；轮廓线内为密度图的一半。",
+    )
+
+
+def calibration_figure(samples: Samples) -> Figure:
+    """Whether the jointly trained network's probabilities can be taken at their word."""
+    from scipy.special import softmax
+
+    return Figure(
+        name="chestxray-calibration",
+        svg=draw_reliability(
+            samples.test_label, softmax(samples.test_logits, axis=1), samples.test_probabilities, bins=8
+        ),
+        caption=f"Calibration of the jointly trained network on {len(samples.test_label)} test images: how often it is "
+        "right at a stated confidence, before and after the temperature found on validation patients.",
+        caption_zh=f"联合训练网络在 {len(samples.test_label)} 张测试图像上的校准：给定置信度下的正确率，"
+        "温度缩放（由验证患者求得）前后。",
     )
 
 
