@@ -59,7 +59,7 @@ def hilum(chest: Chest, side: int) -> np.ndarray:
     lung = chest.outlines[0 if side > 0 else 1]
     z = APEX_MM - (0.50 if side > 0 else 0.46) * chest.height
     medial = np.abs(lung[26:, 0]).min()
-    return np.array([side * max(medial + 14, 30.0), -0.12 * chest.half_depth, z])
+    return np.array([side * max(medial + 20, 34.0), -0.12 * chest.half_depth, z])
 
 
 def _paint_wall(canvas: Canvas, chest: Chest) -> None:
@@ -79,16 +79,22 @@ def _paint_wall(canvas: Canvas, chest: Chest) -> None:
 
 
 def _breasts(chest: Chest) -> list[tuple[np.ndarray, Box]]:
-    """Filled fraction and box, right and left."""
-    person, drawn = chest.person, []
+    """Filled fraction and box, right and left: mounds on the chest that fall smoothly to nothing at their edge."""
+    grid, person, drawn = chest.grid, chest.person, []
     woman = person.sex == "F"
     size = person.organ_scale["breasts"] ** 3 * (0.9 + 0.018 * (person.bmi - 25))
-    a, b, c = (np.array((56, 34, 58) if woman else (46, 15, 40)) * size).tolist()
-    z = APEX_MM - (0.68 if woman else 0.62) * chest.height
+    wide, up, down, high = (np.array((76, 92, 56, 44) if woman else (58, 66, 44, 13)) * size).tolist()
+    z = APEX_MM - (0.70 if woman else 0.62) * chest.height
     places = chest.on_wall(z, 57.0, np.array([1, -1]), 16 + 0.9 * chest.fat_mm)
     for side, place in zip((1, -1), places):
         x, y, z = place + np.array(person.organ_shift["breasts"]) * [side, 0.3, 1]
-        drawn.append(ellipsoid(chest.grid, (x, y, z), (a, b, c)))
+        box = grid.box((x - wide, 0.0, z - down), (x + wide, y + 4 * high, z + up))
+        across, _, along = grid.axes(box)
+        along = (along - np.float32(z)) / np.where(along > z, np.float32(up), np.float32(down))
+        away = np.clip(1 - ((across - np.float32(x)) / np.float32(wide)) ** 2 - along**2, 0, 1)
+        mound = np.float32(high) * away * np.sqrt(away)
+        skin = chest.outer[box]
+        drawn.append((grid.soft(np.minimum(skin + mound, 0.4 * mound - skin)) * (mound > 0), box))
     return drawn
 
 
@@ -153,15 +159,17 @@ def _paint_colon(canvas: Canvas, chest: Chest, top: float) -> None:
 
 
 def _gas(canvas: Canvas, chest: Chest, dome: float) -> None:
-    """Swallowed air rises to the top of the stomach; its wall and the diaphragm stay above it."""
-    grid, number = chest.grid, TISSUES["stomach"].number
-    level, wall = dome - 26 + 2 * chest.person.organ_shift["stomach"][0], max(1, round(6 / grid.spacing[2]))
-    box = grid.box((-220, -165, level), (220, 165, dome + 40))
-    stomach = canvas.labels[box] == number
-    covered = np.zeros_like(stomach)
-    stomach &= chest.silhouettes[1][box[0], None, box[2]] < 0.5  # the lung, painted later, cuts it off
-    covered[..., :-wall] = stomach[..., wall:] & stomach[..., :-wall]
-    canvas.hu[box][covered & (grid.axes(box)[2] > level)] = GAS_HU
+    """Swallowed air: a lens at the top of the stomach; its wall and the diaphragm stay above it."""
+    grid, tissue = chest.grid, TISSUES["stomach"]
+    scale, shift = chest.person.organ_scale["stomach"], np.array(chest.person.organ_shift["stomach"])
+    x, y, z = np.array([-0.42 * chest.width / 2, 0.06 * chest.half_depth, dome - 26]) + shift
+    half = np.array([33.0, 32.0, 17.0 + shift[0]]) * scale
+    filled, box = ellipsoid(grid, (x, y, z), (half[0], half[1], half[2]))
+    wall = max(1, round(6 / grid.spacing[2]))
+    lung = chest.silhouettes[1][box[0]]  # painted later, it cuts off the stomach's top
+    above = np.minimum(np.arange(box[2].start, box[2].stop) + wall, grid.shape[2] - 1)
+    filled *= (1 - lung[:, above])[:, None] * grid.soft(chest.inner[box] - 6)
+    canvas.paint(filled, GAS_HU, tissue.number, box)
 
 
 def _paint_lungs(canvas: Canvas, chest: Chest) -> None:
@@ -206,13 +214,21 @@ def _branches(
 
 
 def _paint_mediastinum(canvas: Canvas, chest: Chest) -> None:
-    """Great vessels, esophagus, thymus: a column from the heart to the inlet of the chest."""
-    d = chest.half_depth
-    low = min(chest.base) + 20
-    z = np.array([low, APEX_MM - 0.5 * chest.height, APEX_MM - 0.25 * chest.height, APEX_MM + 15])
-    path = np.stack([[-8, 0, 4, 0], np.array([0.05, 0.02, 0.0, -0.25]) * d, z], axis=1)
-    half = np.stack([[30, 31, 29, 24], np.array([0.5, 0.45, 0.36, 0.24]) * d], axis=1)
-    filled, box = tubes(chest.grid, bent(path, half, (1.0, 0.0, 0.0)))
+    """Great veins, pulmonary trunk, esophagus, thymus, from the diaphragm to the inlet of the chest."""
+    d, h, low = chest.half_depth, chest.height, min(chest.base) - 8
+    top, hila, arch = APEX_MM + 15, APEX_MM - 0.50 * h, APEX_MM - 0.29 * h
+    z = np.array([low, 0.5 * (low + hila), hila, arch - 14, arch + 14, top])
+    path = np.stack([[0, -2, 0, 1, 2, 1], np.array([-0.1, -0.08, -0.02, 0.0, -0.04, -0.25]) * d, z], axis=1)
+    half = np.stack([[16, 19, 25, 23, 20, 24], np.array([0.34, 0.42, 0.52, 0.48, 0.4, 0.27]) * d], axis=1)
+    rods = [bent(path, half, (1.0, 0.0, 0.0))]
+    cava = [(24, -0.12 * d, top), (21, 0.02 * d, arch + 16), (23, 0.10 * d, hila), (22, 0.10 * d, hila - 30)]
+    rods.append(bent(cava, [9.0, 9.0, 10.5, 12.0]))
+    rods.append(bent([(20, 0.0, hila - 40), (21, -0.06 * d, low)], [12.0, 12.5]))
+    trunk = [(-20, 0.36 * d, hila - 36), (-23, 0.34 * d, hila - 8), (-27, 0.22 * d, hila + 8)]
+    trunk += [(-32, 0.04 * d, hila + 13), (-37, -0.12 * d, hila + 8), (-43, -0.2 * d, hila - 4)]
+    rods.append(bent(trunk, [20.0, 17.0, 14.5, 12.0, 10.0, 7.0]))
+    rods.append(bent([(-20, -0.12 * d, arch), (-20, -0.22 * d, arch + 25), (-27, -0.28 * d, top)], 7.5))
+    filled, box = tubes(chest.grid, together(rods))
     tissue = TISSUES["mediastinum"]
     canvas.paint(filled * chest.grid.soft(chest.inner[box] - 2), tissue.hu + 20.0, tissue.number, box)
 
@@ -255,7 +271,7 @@ def _paint_aorta(canvas: Canvas, chest: Chest) -> None:
         (8, 0.14 * d, arch - 8),
         (-10, -0.06 * d, arch),
     ]
-    way += [(-25, -0.30 * d, arch - 14), (-28, -0.46 * d, arch - 45), (-24, -0.50 * d, arch - 120)]
+    way += [(-29, -0.30 * d, arch - 12), (-28, -0.46 * d, arch - 45), (-22, -0.50 * d, arch - 120)]
     way += [(-12, -0.44 * d, arch - 190), (-8, -0.40 * d, low)]
     radius = wide * np.array([1.15, 1.15, 1.1, 1.0, 0.95, 0.92, 0.88, 0.8, 0.7])
     filled, box = tubes(chest.grid, bent(np.array(way) + shift, radius))

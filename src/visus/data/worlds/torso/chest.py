@@ -32,7 +32,7 @@ class Chest:
     person: Person
     grid: Grid
     outlines: Float[np.ndarray, "2 n 2"] = field(init=False)
-    """Right and left lung, (x, z)."""
+    """Right and left lung, (x, z), with what lies before and behind heart and great vessels."""
     edges: list[tuple[np.ndarray, np.ndarray]] = field(init=False, repr=False)
     """Of the right and the left lung: heights, upward, and how far the widest part above them reaches."""
     silhouettes: Float32[np.ndarray, "2 x z"] = field(init=False)
@@ -49,6 +49,7 @@ class Chest:
         outlines = outlines * self.person.lung_size * np.sqrt(_area(average) / _area(outlines))
         low, high = outlines.min((0, 1)), outlines.max((0, 1))
         outlines = outlines - [(low[0] + high[0]) / 2 * 0.7, high[1] - APEX_MM]
+        outlines = _wrapped(outlines)
         object.__setattr__(self, "outlines", outlines)
         object.__setattr__(self, "edges", [_edge(lung, sign) for lung, sign in zip(outlines, (1, -1))])
         object.__setattr__(self, "silhouettes", np.stack([_drawn(self.grid, lung) for lung in outlines]))
@@ -130,11 +131,28 @@ class Chest:
 _INLET_MM = 42.0
 _LATERAL = 16  # the outline starts at the apex and runs down the lateral edge, then along the base
 _POINTS_BASE = slice(18, 25)
+_MEDIAL = 26
+_WAY = [0.0, 0.25, 0.5, 0.7, 1.0]  # along the medial edge, from the base to the apex
+_NEAR_MM = ([14.0, 4.0, 6.0, 5.0, 15.0], [16.0, 8.0, 5.0, 7.0, 16.0])  # of the midline: right, left
 
 
 def _area(outlines: Float[np.ndarray, "2 n 2"]) -> float:
     x, z = outlines[..., 0], outlines[..., 1]
     return float(np.abs((x * np.roll(z, 1, axis=1) - z * np.roll(x, 1, axis=1)).sum(1)).sum() / 2)
+
+
+def _wrapped(outlines: Float[np.ndarray, "2 n 2"]) -> Float[np.ndarray, "2 n 2"]:
+    """Medial edges drawn toward the midline: lungs reach before and behind the mediastinum.
+
+    Heart and vessels, painted over the lungs, then make the borders that are seen.
+    """
+    medial = slice(_MEDIAL, outlines.shape[1])
+    t = np.linspace(0, 1, outlines.shape[1] - _MEDIAL)
+    near = np.stack([np.interp(t, _WAY, right) for right in _NEAR_MM]) * [[1], [-1]]
+    share = np.interp(t, [0, 0.22, 0.7, 0.95], [0, 0.95, 0.95, 0])
+    wrapped = outlines.copy()
+    wrapped[:, medial, 0] += share * (near - outlines[:, medial, 0])
+    return wrapped
 
 
 def _edge(lung: Float[np.ndarray, "n 2"], sign: int) -> tuple[np.ndarray, np.ndarray]:

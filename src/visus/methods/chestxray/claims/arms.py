@@ -46,14 +46,14 @@ class Size:
 
     native: tuple[int, int] = (64, 64)
     image: tuple[int, int] = (32, 32)
-    train: int = 240
+    train: int = 200
     test: int = 120
     pool: int = 0
     backbone: str = "compact"
     small: str = "compact"
     base_channels: int = 4
     hidden: int = 32
-    joint: int = 12
+    joint: int = 10
     total: Lengths
     module: Lengths
     head: Lengths
@@ -63,7 +63,7 @@ class Size:
     precision: str = "no"
 
 
-DEMO = Size(total=Lengths(1, 3, 4, 4), module=Lengths(3, 4, 7, 5), head=Lengths(5, 7, 12, 5))
+DEMO = Size(total=Lengths(1, 2, 4, 3), module=Lengths(2, 4, 6, 4), head=Lengths(4, 6, 10, 4))
 SMOKE = replace(
     DEMO,
     train=24,
