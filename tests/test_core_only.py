@@ -47,7 +47,9 @@ def test_the_command_works(words, tmp_path):
     assert done.stdout
 
 
-@pytest.mark.parametrize("slug", ["attention", "hyperfusion", "polytopes", "gptnas", "statm", "nsi", "chestxray"])
+@pytest.mark.parametrize(
+    "slug", ["attention", "hyperfusion", "polytopes", "gptnas", "statm", "nsi", "chestxray"]
+)
 def test_a_method_learns_its_example(slug, tmp_path):
     done = core(FIT.format(slug=slug), tmp_path)
     assert done.returncode == 0, done.stderr

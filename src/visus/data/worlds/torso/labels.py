@@ -1,6 +1,7 @@
 """Numbers and CT numbers of what a torso holds. Numbers are stable: files and results rely on them.
 
-CT numbers (HU) are rounded textbook values for unenhanced CT at about 120 kV; `Tissue.texture_hu` is the
+CT numbers (HU) are rounded textbook values for unenhanced CT at about 120 kV (ribs and clavicles toward those of
+their dense shells, which voxels do not resolve); `Tissue.texture_hu` is the
 spread of the slowly varying texture inside the tissue.
 """
 
