@@ -69,6 +69,17 @@ def quick_model(folder: Path, *settings: str, count: int = 24) -> Path:
     return folder
 
 
+def write_files(folder: Path) -> Path:
+    """`egd`: 18 images laid out like EGD-CXR; `own`: the same as PNG files with tables; `run`: a quick model."""
+    from visus.data.corpora.egd_cxr_writing import write_egd_cxr
+    from visus.data.corpora.gaze_files import write_gaze_files
+
+    write_egd_cxr(folder / "egd", chests(18, seed=1))
+    write_gaze_files(folder / "own", chests(18, seed=1))
+    quick_model(folder / "run")
+    return folder
+
+
 def write_chest_dicom(path: Path, picture: np.ndarray, *, inverted: bool = False, **changes: Any) -> Path:
     """A picture (h, w) of 0..1, or several (frames, h, w), as an uncompressed 12-bit radiograph."""
     from pydicom.dataset import Dataset, FileMetaDataset

@@ -57,11 +57,20 @@ def test_the_published_settings_are_those_of_the_released_code() -> None:
         ("classes", ("a", "a")),
         ("class_weights", {"a": -1.0}),
         ("class_weights", {"a": 0, "b": 0}),
+        ("backbone", "densenet"),
+        ("backbone_weights", "imagenet"),
+        ("backbone_weights", "absent.pth"),
     ],
 )
 def test_a_setting_out_of_its_bounds_is_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(InputError, match=field):
         check(dataclasses.replace(ChestXrayConfig(), **{field: value}))
+
+
+def test_networks_without_a_dense_encoder_may_name_any() -> None:
+    for network in ("mtunet", "unet", "res_se"):
+        check(ChestXrayConfig(network=network, backbone="densenet"))
+    check(ChestXrayConfig(backbone="efficientnet_lite0", backbone_weights="imagenet"))
 
 
 def test_the_view_follows_the_settings() -> None:

@@ -27,6 +27,7 @@ from visus.methods.chestxray.figures import (
     overlay,
     png,
 )
+from visus.methods.chestxray.figures.cases import GAP
 from visus.methods.chestxray.figures.overlay import STRENGTH, colored, drawn_size, legend, region
 from visus.protocols import Evidence, PaperEvidence
 
@@ -132,8 +133,13 @@ def test_an_explanation_has_a_panel_per_map():
     shares = {"Normal": 0.25, "CHF": 0.75}
     with_gaze = draw_explained(image, map, evidence, probabilities=shares)
     without = draw_explained(image, None, evidence, probabilities=shares)
-    assert with_gaze.shape[1] == 4 * 300 + 3 * 8
-    assert without.shape[1] == 3 * 300 + 2 * 8
+    assert with_gaze.shape[1] == without.shape[1] == 3 * 300 + 2 * GAP
+    assert with_gaze.shape[0] == 2 * without.shape[0] + GAP
+    last = overlay(image, map, words="Grad-CAM of CHF, probability 0.75", line=False)
+    below = without.shape[0] + GAP
+    np.testing.assert_array_equal(with_gaze[below : below + len(last), :300], last)
+    np.testing.assert_array_equal(without[: len(last), 2 * (300 + GAP) :], last)
+    assert (with_gaze[below:, 300:] == 255).all()
 
 
 def texts(svg: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from visus.errors import InputError
@@ -28,7 +29,8 @@ class ChestXrayConfig:
     backbone: str = "densenet201"
     """Dense encoder: compact, densenet121, densenet169, densenet201, densenet264 or efficientnet_lite0."""
     backbone_weights: str | None = None
-    """File with weights that the dense encoder starts from; None draws them (efficientnet_lite0: ImageNet's)."""
+    """File with weights that the dense encoder starts from; `imagenet` for those in efficientnet_lite0's package;
+    None draws them."""
     base_channels: int = 64
     """Channels of the first level of the second encoder and of the decoder; deeper levels double them."""
     hidden: int = 64
@@ -118,6 +120,23 @@ def check(config: ChestXrayConfig) -> None:
         raise InputError("names a class twice", field="classes", remedy="name every class once")
     if isinstance(config.class_weights, dict):
         _check_weights(config.class_weights)
+    if config.network in ("dual", "dense", "gaze_mtl"):
+        _check_backbone(config.backbone, config.backbone_weights)
+
+
+def _check_backbone(name: str, weights: str | None) -> None:
+    """Here, so that a wrong name does not wait for all images to be read."""
+    from visus.methods.chestxray.model import BACKBONES
+
+    if name not in BACKBONES:
+        raise InputError(f"is {name!r}", field="backbone", remedy=f"give one of {', '.join(BACKBONES)}")
+    if weights == "imagenet" and name != "efficientnet_lite0":
+        remedy = "give the file of a torchvision checkpoint, or choose backbone=efficientnet_lite0"
+        raise InputError(
+            f"no package brings ImageNet weights of {name}", field="backbone_weights", remedy=remedy
+        )
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise InputError("is no file", file=weights, field="backbone_weights", remedy="check the path")
 
 
 def _check_weights(weights: dict[str, float | int]) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from visus.data.gaze.table import GazeTable
 from visus.data.loader import sample_order
 from visus.data.splits import grouped_stratified_split
+from visus.data.tables.source import naming_file
 from visus.engine import Run, derive_seed
 from visus.errors import InputError
 from visus.methods.chestxray.config import ChestXrayConfig
@@ -71,13 +72,14 @@ def prepare(table: GazeTable, config: ChestXrayConfig, run: Run) -> Job:
         images, or nothing to train.
     """
     diagnoses = config.network != "unet"
-    if diagnoses and table.target is None:
-        raise InputError("is not there", field="target", remedy="name the column with the diagnosis")
-    classes = learn(table.targets, config.classes) if diagnoses else ()
-    labels = encode(table.targets, classes) if diagnoses else np.zeros(len(table), dtype=np.int64)
-    whole = Examples(table, labels)
-    has_gaze = whole.read_through()
-    train, held = split(labels, has_gaze, table.patients, share=config.validation, seed=run.seed)
+    with naming_file(table):  # what follows it is a matter of the settings, not of this file
+        if diagnoses and table.target is None:
+            raise InputError("is not there", field="target", remedy="name the column with the diagnosis")
+        classes = learn(table.targets, config.classes) if diagnoses else ()
+        labels = encode(table.targets, classes) if diagnoses else np.zeros(len(table), dtype=np.int64)
+        whole = Examples(table, labels)
+        has_gaze = whole.read_through()
+        train, held = split(labels, has_gaze, table.patients, share=config.validation, seed=run.seed)
     with run.seeded("init"):
         net: Any = build(config, len(classes))
     looked = bool(has_gaze[train].any())

@@ -78,8 +78,7 @@ class ChestXrayReader(TorchEstimator):
         check(self.settings)
         check_table(data)
         run = run or Run(progress=False)
-        with naming_file(data):
-            job = prepare(data.viewed(self.view), self.settings, run)
+        job = prepare(data.viewed(self.view), self.settings, run)
         # only now: a folder must not be bound to data that cannot be used
         config = to_plain(self.settings)
         run.bind({"method": self.slug, "config": config, "data": fingerprint(data)})

@@ -12,6 +12,9 @@ from visus.drawing import drawing, headline, svg
 from visus.errors import InputError
 from visus.methods.chestxray.figures.overlay import overlay
 
+ACROSS, SIDE, GAP = 3, 640, 10
+"""An explanation's panels in a row, the longest side of each and the space between them in pixels."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
@@ -65,23 +68,25 @@ def draw_explained(
     *,
     probabilities: Mapping[str, float],
 ) -> np.ndarray:
-    """Radiograph, predicted gaze and the Grad-CAM of every class side by side: uint8 (h, w, 3).
+    """Radiograph, predicted gaze and the Grad-CAM of every class in rows of `ACROSS` panels: uint8 (h, w, 3).
 
     Parameters
     ----------
     evidence : class -> its map.
     probabilities : class -> its probability.
     """
-    panels = [overlay(image, None, words="radiograph")]
+    panels = [overlay(image, None, words="radiograph", most=SIDE)]
     if density is not None:
-        panels.append(overlay(image, density, words="predicted gaze"))
+        panels.append(overlay(image, density, words="predicted gaze", most=SIDE))
     for name, map in evidence.items():
         words = f"Grad-CAM of {name}, probability {probabilities[name]:.2f}"
-        panels.append(overlay(image, map, words=words, line=False))
-    height = max(panel.shape[0] for panel in panels)
-    gap = np.full((height, 8, 3), 255, dtype=np.uint8)
-    made = []
-    for panel in panels:
-        below = np.full((height - panel.shape[0], panel.shape[1], 3), 255, dtype=np.uint8)
-        made += [np.concatenate([panel, below]), gap]
-    return np.concatenate(made[:-1], axis=1)
+        panels.append(overlay(image, map, words=words, line=False, most=SIDE))
+    across = min(ACROSS, len(panels))
+    down = -(-len(panels) // across)
+    high, wide = max(panel.shape[0] for panel in panels) + GAP, panels[0].shape[1] + GAP
+    sheet = np.full((down * high - GAP, across * wide - GAP, 3), 255, dtype=np.uint8)
+    for place, panel in enumerate(panels):
+        row, column = divmod(place, across)
+        top, left = row * high, column * wide
+        sheet[top : top + panel.shape[0], left : left + panel.shape[1]] = panel
+    return sheet

@@ -76,7 +76,7 @@ def draw_reliability(
                 zorder=3,
             )
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")
-        axes.legend(loc="upper left", fontsize=8)
+        _legend_above(axes)
         return svg(figure)
 
 
@@ -102,7 +102,7 @@ def draw_roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float], float]
             axes.plot(fall_out, recall, linestyle=style, color=color, label=f"{name} (AUC {area:.3f})")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
         axes.set(xlabel="share of others taken for it", ylabel="share of its images found")
-        axes.legend(loc="lower right", fontsize=8)
+        _legend_above(axes)
         return svg(figure)
 
 
@@ -132,7 +132,8 @@ def draw_confusion(counts: Int[np.ndarray, "k k"], classes: Sequence[str]) -> st
         middles = np.arange(len(classes)) + 0.5
         axes.set_xticks(middles, classes)
         axes.set_yticks(middles, classes)
-        axes.set(xlabel="predicted", ylabel="truth", ylim=(len(classes), 0))
+        axes.set(ylabel="truth", ylim=(len(classes), 0))
+        axes.set_xlabel("predicted", labelpad=7)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         return svg(figure)
@@ -141,7 +142,7 @@ def draw_confusion(counts: Int[np.ndarray, "k k"], classes: Sequence[str]) -> st
 def draw_arms(
     table: Mapping[str, Mapping[str, Sequence[float]]], *, names: Mapping[str, str] = NAMES, title: str = ""
 ) -> str:
-    """Every measure in a panel of its own, arms below each other: a bar for the mean, one mark per seed, as SVG text.
+    """Every measure in a panel of its own, arms below each other: a stroke for the mean, a dot per seed, as SVG text.
 
     Parameters
     ----------
@@ -166,17 +167,24 @@ def draw_arms(
         return svg(figure)
 
 
+def _legend_above(axes: Any) -> None:
+    """Above the panel, where it hides no curve."""
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), fontsize=8, borderaxespad=0.2)
+
+
 def _bars(panel: Any, arms: Sequence[str], values: Mapping[str, Sequence[float]]) -> None:
     panel.grid(axis="x", color=FAINT, linewidth=0.6)
     panel.set_axisbelow(True)
     panel.tick_params(axis="y", length=0)
-    known = [v for arm in arms for v in values.get(arm, ()) if np.isfinite(v)]
-    low = min([0.0, *known]) if not known or min(known) < 0.45 else 0.4
     for place, arm in enumerate(arms):
         seeds = [value for value in values.get(arm, ()) if np.isfinite(value)]
         if not seeds:
             continue
         color = SERIES[0] if place == 0 else GRAY
-        panel.barh(place, float(np.mean(seeds)) - low, left=low, height=0.62, color=color, alpha=0.45)
-        panel.plot(seeds, [place] * len(seeds), MARKERS[0], color=color, markersize=4.5, clip_on=False)
-    panel.set_xlim(left=low)
+        # no bars: their lengths would lie on an axis that does not begin at 0
+        mean = float(np.mean(seeds))
+        panel.plot(
+            [mean, mean], [place - 0.32, place + 0.32], color=color, linewidth=3, solid_capstyle="butt"
+        )
+        panel.plot(seeds, [place] * len(seeds), MARKERS[0], color=color, markersize=4.5, alpha=0.7)
+    panel.margins(x=0.08)

@@ -15,18 +15,18 @@ from visus.protocols import Figure, PaperEvidence
 MEASURES = {"auc_macro": "diagnosis, macro AUC", "cc": "map, CC with the gaze"}
 EXPERIMENTS = {
     "stages": (
-        "Stages against joint training, with gaze and without, one part changed at a time. Bars are means over seeds, "
-        "dots single seeds.",
-        "分阶段与联合训练、有无注视，以及每次只改变一处的比较。条形为各随机种子的均值，圆点为单个种子。",
+        "Stages against joint training, with gaze and without, one part changed at a time. Strokes are means over "
+        "seeds, dots single seeds.",
+        "分阶段与联合训练、有无注视，以及每次只改变一处的比较。竖线为各随机种子的均值，圆点为单个种子。",
     ),
     "large": (
-        "On larger images: what the classifier gains from the map's features, and Grad-CAM as a map. Bars are means "
+        "On larger images: what the classifier gains from the map's features, and Grad-CAM as a map. Strokes are means "
         "over seeds, dots single seeds.",
-        "较大图像上：密度图特征对分类器的作用，以及以 Grad-CAM 作为密度图。条形为各随机种子的均值，圆点为单个种子。",
+        "较大图像上：密度图特征对分类器的作用，以及以 Grad-CAM 作为密度图。竖线为各随机种子的均值，圆点为单个种子。",
     ),
     "pretrained": (
-        "Dense encoders that come pre-trained. Bars are means over seeds, dots single seeds.",
-        "预训练的稠密编码器。条形为各随机种子的均值，圆点为单个种子。",
+        "Dense encoders that come pre-trained. Strokes are means over seeds, dots single seeds.",
+        "预训练的稠密编码器。竖线为各随机种子的均值，圆点为单个种子。",
     ),
 }
 """Experiment -> caption in both languages."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from visus.errors import InputError
+from visus.methods.chestxray.verbs.outputs import check_file
 
 
 def compare(
@@ -32,9 +33,10 @@ def compare(
     import pandas as pd
 
     from visus.data.formats import write_table
-    from visus.methods.chestxray.verbs.pairs import areas, measures, paired, read_items
+    from visus.methods.chestxray.verbs.pairs import areas, measures, paired, read_items, table_of
     from visus.metrics.paired import holm
 
+    check_file(out, "--out", example="comparison.csv", inputs=[table_of(first), table_of(second)])
     left, right = paired(read_items(first), read_items(second), first, second)
     rows = [*measures(left, right, seed), *areas(left, right, seed)]
     if not rows:
@@ -42,8 +44,9 @@ def compare(
     for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
     frame = pd.DataFrame(rows)
+    people = left["patient"].nunique()
     print(
-        f"{len(left)} images of {left['patient'].nunique()} patients; differences are {first} less {second}"
+        f"{len(left)} images of {people} patients; differences are {first} less {second} (kl: less is better)"
     )
     shown = frame.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="–")
     print(shown)

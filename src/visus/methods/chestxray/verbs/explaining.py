@@ -6,6 +6,7 @@ from pathlib import Path
 
 from visus.errors import InputError
 from visus.methods.chestxray.verbs.images import Invert, Listed
+from visus.methods.chestxray.verbs.outputs import check_file, check_folder
 
 
 def explain(
@@ -34,10 +35,13 @@ def explain(
 
     if image.is_dir():
         raise InputError("is a folder", file=image, remedy="give one image; predict --pictures takes folders")
-    if out.suffix and out.suffix.lower() != ".png" and not out.is_dir():
-        raise InputError(
-            "is not a PNG file", file=out, field="--out", remedy="end the name in .png, or name a folder"
-        )
+    if out.suffix.lower() == ".png":
+        check_file(out, "--out", example="explained.png", inputs=[image])
+    elif out.suffix and not out.is_dir():
+        remedy = "end the name in .png, or name a folder"
+        raise InputError("is not a PNG file", file=out, field="--out", remedy=remedy)
+    else:
+        check_folder(out, "--out", inputs=[image])
     made = ChestXrayReader.open(model, device=device)
     if not has_evidence(made):
         problem = f"network {made.settings.network} has no diagnosis of a dense encoder to explain"

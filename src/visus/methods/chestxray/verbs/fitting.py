@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from visus.errors import InputError
 from visus.methods.chestxray.verbs.data import read_data
+from visus.methods.chestxray.verbs.outputs import check_folder
 
 if TYPE_CHECKING:
     from visus.methods.chestxray.estimator import ChestXrayReader
@@ -60,6 +62,7 @@ def fit(
     config = override(ChestXrayReader.preset(preset), set or [])
     check(config)
     source = read_data(data, labels=labels, fixations=fixations, mimic=mimic, target=target, skip=skip)
+    check_labels(source, config.network, data)
     with leaving_nothing(out):
         run = Run(out, seed=seed, device=device, precision=precision, tensorboard=tensorboard)
         if run.is_main:
@@ -75,6 +78,18 @@ def fit(
     print(f"model: {out / 'model'}")
 
 
+def check_labels(source: GazeTable, network: str, data: Path) -> None:
+    """Refuse to learn diagnoses where there are none.
+
+    Raises
+    ------
+    InputError : says where they are looked for.
+    """
+    if source.target is None and network != "unet":
+        remedy = "add labels.csv (image, label) or give --labels; --set network=unet learns gaze alone"
+        raise InputError("has no diagnoses", file=data, remedy=remedy)
+
+
 def story(made: ChestXrayReader) -> list[str]:
     """The stages of a training: length, best epoch, and which weights each began from and left."""
     count = sum(weight.numel() for part in made.parts().values() for weight in part.parameters())
@@ -83,14 +98,10 @@ def story(made: ChestXrayReader) -> list[str]:
     ]
     lines += [f"note: {note}" for note in made.notes_]
     for stage in made.lineage_:
-        best = (
-            ""
-            if stage.best_epoch is None
-            else f", best epoch {stage.best_epoch} (validation loss {stage.best:.4f})"
-        )
-        lines.append(
-            f"  {stage.stage:12} {stage.epochs} epochs{best}: {stage.began[:8]} -> {stage.ended[:8]}"
-        )
+        epochs = "1 epoch" if stage.epochs == 1 else f"{stage.epochs} epochs"
+        known = stage.best_epoch is not None
+        best = f", best epoch {stage.best_epoch} (validation loss {stage.best:.4f})" if known else ""
+        lines.append(f"  {stage.stage:12} {epochs}{best}: {stage.began[:8]} -> {stage.ended[:8]}")
     return lines
 
 
@@ -128,6 +139,7 @@ def example(*, out: Path, seed: int = 0) -> list[list[str]]:
     from visus.methods.chestxray.estimator import ChestXrayReader
     from visus.records import write_atomically
 
+    check_folder(out, "--out")
     for part in ("train", "test"):
         source = ChestXrayReader.example(part, seed=seed)
         write_egd_cxr(out / part, source, seed=seed)

@@ -22,6 +22,8 @@ LEAST_SIDE = 16
 """Of pictures that can be judged by their brightness."""
 INVERTED = "looked inverted (dense dark) and was turned over"
 SUSPECT = "looks inverted (dense dark); --invert auto turns it over"
+OTHERS = ("CT", "MR", "US", "PT", "NM", "MG", "XA", "IO", "PX", "ES", "SM", "OP", "XC")
+"""DICOM modalities that are no radiographs of the chest; anything else in that field is not repeated."""
 MASKS = "audio_segmentation_transcripts"
 """Folder of EGD-CXR with pictures that are no radiographs."""
 
@@ -106,7 +108,9 @@ def open_image(path: Path, view: View, *, invert: Invert = "no") -> Opened:
         notes.append(INVERTED if invert == "auto" else SUSPECT)
     if float(image.max()) == float(image.min()):
         notes.append("every pixel has the same value")
-    burned = _says_burned_in(path)
+    modality, burned = _told(path)
+    if modality in OTHERS:
+        notes.append(f"says modality {modality}: is this a chest radiograph?")
     if burned:
         notes.append("says that text is burned into its pixels; so it is in pictures of it")
     size = (int(image.shape[-2]), int(image.shape[-1]))
@@ -127,13 +131,15 @@ def _walk(folder: Path, left_out: set[Path]) -> Iterator[Path]:
             yield path
 
 
-def _says_burned_in(path: Path) -> bool:
+def _told(path: Path) -> tuple[str, bool]:
+    """What a DICOM file says of itself: its modality, and whether text is burned into its pixels."""
     if not _is_dicom(path):
-        return False
+        return "", False
     import pydicom
 
-    tag = "BurnedInAnnotation"
-    return pydicom.dcmread(path, specific_tags=[tag], stop_before_pixels=True).get(tag) == "YES"
+    tags = ["Modality", "BurnedInAnnotation"]
+    dataset = pydicom.dcmread(path, specific_tags=tags, stop_before_pixels=True)
+    return str(dataset.get(tags[0]) or ""), dataset.get(tags[1]) == "YES"
 
 
 def _is_dicom(path: Path) -> bool:

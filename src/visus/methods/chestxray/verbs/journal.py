@@ -26,7 +26,7 @@ class Journal:
     """
 
     def __init__(self, out: Path, key: Mapping[str, Any]) -> None:
-        self.file = out.with_name(f".{out.name}.part")
+        self._out, self.file = out, out.with_name(f".{out.name}.part")
         self._key = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
         self.rows = self._read()
 
@@ -53,7 +53,8 @@ class Journal:
         except FileNotFoundError:
             return {}
         except NotADirectoryError:
-            raise InputError("lies below a file", file=self.file, remedy="name a file in a folder") from None
+            remedy = "name a file in a folder"
+            raise InputError("lies below a file", file=self._out, remedy=remedy) from None
         lines = [_parsed(line) for line in text.split("\n")]
         if not lines or lines[0].get("key") != self._key:
             return {}

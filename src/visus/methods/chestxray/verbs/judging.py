@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from visus.errors import InputError
 from visus.methods.chestxray.verbs.data import read_data
+from visus.methods.chestxray.verbs.outputs import check_folder
 
 NAMES = {
     "auc_macro": "AUC, mean of the classes",
@@ -43,14 +45,14 @@ def evaluate(
     worst cases), images.csv (a row per image, for compare) and scores.json.
 
     Args:
-        data: as for fit.
+        data: EGD-CXR folder, REFLACX folder, or a folder with images/ and labels.csv, fixations.csv or both.
         model: the folder given to fit as --out, or the model folder in it.
         out: folder for the page, the table and the scores; only printed if left out.
-        labels: as for fit.
-        fixations: as for fit.
-        mimic: as for fit.
-        target: as for fit.
-        skip: as for fit.
+        labels: table with an image and its diagnosis per row, if it is not labels.csv in DATA.
+        fixations: table with a fixation per row, if it is not fixations.csv in DATA.
+        mimic: folder of MIMIC-CXR, where DATA (EGD-CXR, REFLACX) names images that lie elsewhere.
+        target: finding that the model was trained on, where DATA is REFLACX.
+        skip: leave out what is incomplete instead of refusing it; see fit.
         seed: of the bootstrap.
         device: auto, cpu or cuda.
     """
@@ -61,6 +63,7 @@ def evaluate(
     from visus.methods.chestxray.verbs.scoring import all_scores, frame_of, score_items
     from visus.records import write_json
 
+    check_folder(out, "--out")
     made = ChestXrayReader.open(model, device=device)
     source = read_data(
         data, labels=labels, fixations=fixations, mimic=mimic, target=target, skip=skip
@@ -68,13 +71,17 @@ def evaluate(
     with StepProgress(len(source)) as progress:
         items = score_items(made, source, done=lambda: progress.advance("scoring"))
     found = all_scores(items, temperature=made.temperature_, seed=seed)
+    if not found:
+        learned = "diagnoses" if made.classes_ else "gaze alone"
+        problem = f"holds nothing that can be scored: the model knows {learned}"
+        raise InputError(problem, file=data, remedy="give labels, fixations, or both (see fit --help)")
     print(f"{len(source)} images of {len(set(source.patients))} patients")
     for label, value, interval in told(found):
         print(f"  {label:42} {value}  {interval}")
     if out is not None:
         write_table(out / "images.csv", frame_of(items))
         write_json(out / "scores.json", found)
-        write_page(out / "index.html", made, source, items, told(found), title=data.name)
+        write_page(out / "index.html", made, source, items, told(found), title=data.resolve().name)
         print(f"page: {out / 'index.html'}")
     return found
 

@@ -36,7 +36,8 @@ def write_page(
     people = len(set(items.patient))
     page.add_text(f"{len(items)} images of {people} patients. Intervals: bootstrap over patients, 95 %.")
     page.add_text("For research. Not a medical device: no diagnosis may rest on it.", note=True)
-    page.add_table(["score", "value", "95 % interval"], told)
+    rows = [(label, value, interval.replace(" ", "\u00a0")) for label, value, interval in told]
+    page.add_table(["score", "value", "95 % interval"], rows)  # an interval stays on one line on a phone
     if items.target is not None and items.probabilities is not None:
         page.add_heading("Diagnosis")
         if curves := _roc(items):

@@ -93,12 +93,17 @@ def _drawn(
     return {**values, **nothing, "test": "interval alone"}
 
 
+def table_of(path: Path) -> Path:
+    """The table of single images: the file itself, or the one in a folder that `evaluate` wrote."""
+    return path / "images.csv" if path.is_dir() else path
+
+
 def read_items(path: Path) -> Any:
     """The rows that `evaluate` wrote: a folder or the table in it."""
     from visus.data.formats import read_table
     from visus.data.formats.table import require_column
 
-    file = path / "images.csv" if path.is_dir() else path
+    file = table_of(path)
     frame = read_table(file, text_columns=("image", "truth", "label"))
     for column in ("image", "patient"):
         require_column(frame, column, file=file)

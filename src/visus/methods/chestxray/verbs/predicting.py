@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from visus.errors import InputError
 from visus.methods.chestxray.verbs.images import Invert, Listed, is_table, list_images
 from visus.methods.chestxray.verbs.journal import Journal, digest, mark
+from visus.methods.chestxray.verbs.outputs import check_file, check_folder
 
 if TYPE_CHECKING:
     from visus.methods.chestxray.verbs.reading import Reader
 
 AT_ONCE = 8
 """Images that go through the network together; their rows and pictures are written before the next."""
+TOLD = 5
+"""Files that cannot be read of which a message tells why."""
 
 
 def predict(
@@ -51,9 +54,12 @@ def predict(
     from visus.methods.chestxray.estimator import ChestXrayReader
     from visus.methods.chestxray.verbs.reading import Reader
 
-    _check_outputs(out, pictures, dicom)
-    made = ChestXrayReader.open(model, device=device)
     listed = list_images(images, image_column=image_column, besides=(pictures, dicom))
+    read = [item.path for item in listed]
+    check_file(out, "--out", example="found.csv", inputs=[images, *read])
+    check_folder(pictures, "--pictures", inputs=read)
+    check_folder(dicom, "--dicom", inputs=read)
+    made = ChestXrayReader.open(model, device=device)
     asked = {"model": fingerprint(model), "pictures": pictures, "dicom": dicom, "invert": invert}
     reader = Reader(made, pictures=pictures, dicom=dicom, invert=invert)
     journal = Journal(out, asked)
@@ -61,6 +67,7 @@ def predict(
         rows = reader.rows(listed, forgiving=False)
     else:
         rows = _batch(reader, listed, journal)
+        _check_any(images, rows, journal)
     _write(out, rows)
     journal.finish()
     _say(out, rows)
@@ -107,32 +114,30 @@ def _write(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_table(out, frame.round(6))
 
 
-def _say(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """What was done, and which files could not be read.
+def _check_any(images: Path, rows: Sequence[Mapping[str, Any]], journal: Journal) -> None:
+    """Refuse to write a table without a single prediction; an older table stays as it is.
 
     Raises
     ------
-    InputError : none could be.
+    InputError : no image could be read; says why for the first ones.
     """
+    if not all(row["problem"] for row in rows):
+        return
+    journal.finish()
+    reasons = [f"{row['image']}: {row['problem']}" for row in rows[:TOLD]]
+    reasons += ["..."] if len(rows) > TOLD else []
+    problem = f"none of {len(rows)} images could be read ({' | '.join(reasons)}); nothing was written"
+    raise InputError(problem, file=images, remedy="give radiographs as DICOM, PNG, JPEG, TIFF or NumPy files")
+
+
+def _say(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """What was done, and which files could not be read."""
     problems = [row for row in rows if row["problem"]]
-    if len(problems) == len(rows):
-        first, several = problems[0], len(rows) > 1
-        problem = first["problem"] + (f"; none of {len(rows)} images could be read" if several else "")
-        remedy = f"see the column problem of {out.name}" if several else None
-        raise InputError(problem, file=first["image"], remedy=remedy)
     print(f"{len(rows) - len(problems)} predictions: {out}")
     noted = Counter(row["note"] for row in rows if row["note"])
     for note, count in noted.items():
         print(f"note: {count} of {len(rows)}: {note}")
     if problems:
         print(f"{len(problems)} of {len(rows)} images could not be read; the column problem says why:")
-        for row in problems[:5]:
+        for row in problems[:TOLD]:
             print(f"  {row['image']}: {row['problem']}")
-
-
-def _check_outputs(out: Path, pictures: Path | None, dicom: Path | None) -> None:
-    if out.is_dir():
-        raise InputError("is a folder", file=out, field="--out", remedy="name a table, for example found.csv")
-    for name, folder in (("--pictures", pictures), ("--dicom", dicom)):
-        if folder is not None and folder.exists() and not folder.is_dir():
-            raise InputError("is a file", file=folder, field=name, remedy="name a folder")
