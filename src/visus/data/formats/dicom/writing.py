@@ -27,7 +27,7 @@ def write_dicom(
     """Write (1, h, w) or (3, h, w) in 0..1 as a secondary capture, gray or RGB, without any patient data.
 
     Values outside 0..1 are cut. Nothing of `picture.meta` is written but whether text is burned into the
-    pixels. The same picture and words give the same file, and with it the same unique identifiers: they are
+    pixels, where it says so: where it does not, nobody knows. The same picture and words give the same file, and with it the same unique identifiers: they are
     derived from the pixels and the words alone.
 
     Parameters
@@ -47,7 +47,8 @@ def write_dicom(
     _check_text(path, "series", series, _SERIES)
     _check_text(path, "derivation", derivation, _DERIVATION)
     dataset = _described(samples, series, derivation)
-    dataset.BurnedInAnnotation = "YES" if picture.meta.get("BurnedInAnnotation") == "YES" else "NO"
+    if picture.meta.get("BurnedInAnnotation") in ("YES", "NO"):
+        dataset.BurnedInAnnotation = picture.meta["BurnedInAnnotation"]
     dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = samples.shape
     dataset.PhotometricInterpretation = "MONOCHROME2" if samples.shape[2] == 1 else "RGB"
     if samples.shape[2] == 3:
