@@ -243,3 +243,7 @@ def test_the_report_draws_what_was_measured_and_what_trials_left(tmp_path):
     assert {"radiograph", "recorded gaze", "joint", "Grad-CAM"} <= set(shown)
     assert sum("good case; CC: joint 1.00" in text for text in shown) == 2
     assert all(figure.caption and figure.caption_zh for figure in drawn)
+    flat = replace(left, predicted=np.full_like(truth, 1 / 256))
+    write_samples(tmp_path / "dense", flat)
+    again = figures(replace(evidence_of({"stages"}), folders=folders))
+    assert "Grad-CAM" not in texts(again[1].svg)

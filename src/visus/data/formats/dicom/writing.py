@@ -26,9 +26,9 @@ def write_dicom(
 ) -> None:
     """Write (1, h, w) or (3, h, w) in 0..1 as a secondary capture, gray or RGB, without any patient data.
 
-    Values outside 0..1 are cut. Nothing of `picture.meta` is written but whether text is burned into the
-    pixels, where it says so: where it does not, nobody knows. The same picture and words give the same file, and with it the same unique identifiers: they are
-    derived from the pixels and the words alone.
+    Values outside 0..1 are cut. Nothing of `picture.meta` is written but whether text is burned into the pixels,
+    where it says so: where it does not, nobody knows. The same picture and words give the same file, and with it
+    the same unique identifiers: they are derived from the pixels and the words alone.
 
     Parameters
     ----------

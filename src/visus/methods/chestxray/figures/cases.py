@@ -30,8 +30,13 @@ class Case:
     title: str = ""
 
 
-def draw_cases(cases: Sequence[Case], *, title: str = "", side: float = 1.55) -> str:
+def draw_cases(cases: Sequence[Case], *, title: str = "", side: float = 1.55, dpi: int = 110) -> str:
     """A row per case: the radiograph, then each of its maps laid over it, as SVG text.
+
+    Parameters
+    ----------
+    side : width of a panel in inches.
+    dpi : pixels per inch of the panels, which make up nearly all of the text.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def draw_cases(cases: Sequence[Case], *, title: str = "", side: float = 1.55) ->
             said = line[0].text(0.0, -0.03, case.title, transform=line[0].transAxes, fontsize=8, va="top")
             said.set_in_layout(False)  # it runs on below the panels to its right
         headline(figure, title)
-        return svg(figure, dpi=130)
+        return svg(figure, dpi=dpi)
 
 
 def draw_explained(

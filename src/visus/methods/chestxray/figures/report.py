@@ -40,7 +40,7 @@ def figures(paper: PaperEvidence) -> list[Figure]:
     """What `paper` measured by arm, the maps that its trials left, and radiographs of the world."""
     drawn = [made for name in EXPERIMENTS if (made := arms_figure(paper, name)) is not None]
     left = {arm: read_samples(paper.folders.get(f"stages/{arm}/0")) for arm in SHOWN}
-    found = {arm: samples for arm, samples in left.items() if samples is not None}
+    found = {arm: samples for arm, samples in left.items() if samples is not None and varied(samples)}
     if not drawn:
         return []
     told = found.get("joint")
@@ -85,7 +85,7 @@ def maps_figure(found: Mapping[str, Samples], *, rows: int = 2) -> Figure:
         )
     return Figure(
         name="chestxray-maps",
-        svg=draw_cases(cases, side=1.25),
+        svg=draw_cases(cases, side=1.25, dpi=80),
         caption="Test radiographs with the simulated reader's gaze and what each arm expects (Grad-CAM: what the plain "
         "classifier rests on). Two good and two bad cases of the first arm; the line surrounds half of a map.",
         caption_zh="测试胸片、模拟读者的注视，以及各方法的预测（Grad-CAM 为普通分类器的依据区域）。"
@@ -132,6 +132,12 @@ def world_figure() -> Figure:
         "searches the whole chest and dwells on what is abnormal.",
         caption_zh="由带标注的 CT 体数据投影得到的合成胸片，以及模拟读者的注视：先搜索整个胸部，再停留在异常处。",
     )
+
+
+def varied(samples: Samples) -> bool:
+    """Whether the maps tell places apart: Grad-CAM of an image with one cell of features does not."""
+    spread = np.ptp(samples.predicted, axis=(1, 2))
+    return bool((spread > 1e-3 * samples.predicted.max(axis=(1, 2))).any())
 
 
 def agreement(samples: Samples) -> np.ndarray:
