@@ -41,7 +41,7 @@ demo: setup
 	@echo "== open $(OUT)/report.html; the page with evidence is $(OUT)/evidence.md =="
 
 test: setup
-	@echo "== running the default test suite (about 10 minutes on 2 cores) =="
+	@echo "== running the default test suite (about 15 minutes on 2 cores) =="
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: setup
