@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from visus.data import Tensors
 from visus.data.loader import fingerprint
 from visus.data.splits import grouped_stratified_split
+from visus.data.tables.source import naming_file
 from visus.engine import Run, TorchEstimator
 from visus.errors import InputError
 from visus.methods.gptnas.config import PRESETS, GPTNASConfig, check
@@ -28,7 +29,6 @@ from visus.methods.gptnas.training.images import (
     as_pictures,
     class_scores,
     in_order,
-    naming_file,
     targets_of,
 )
 from visus.methods.gptnas.training.prior import TrainedPrior, network_space, train_prior

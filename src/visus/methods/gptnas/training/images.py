@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -192,15 +191,3 @@ def in_order(name: str) -> tuple[int, float, str]:
     except ValueError:
         number = math.nan
     return (0, number, name) if math.isfinite(number) else (1, 0.0, name)
-
-
-@contextmanager
-def naming_file(data: Any) -> Iterator[None]:
-    """Complete an `InputError` raised inside by the file that the data come from, if they come from one."""
-    try:
-        yield
-    except InputError as error:
-        file = getattr(data, "file", None)
-        if error.file is not None or file is None:
-            raise
-        raise InputError(error.problem, file=file, field=error.field, remedy=error.remedy) from error
