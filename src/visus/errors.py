@@ -56,6 +56,12 @@ class MissingExtra(VisusError, ImportError):
     """An optional package is not installed; the message says how to get it."""
 
 
+class MissingData(VisusError, FileNotFoundError):
+    """Real data that a person must provide is not there; the message says where it is from and where to put it."""
+
+    exit_code = 2
+
+
 class Interrupted(VisusError):
     """The person asked to stop. The work so far is in the run folder; running again goes on from there."""
 

@@ -268,11 +268,11 @@ def test_a_device_that_is_none_is_refused_first(toy, page, tmp_path):
 def test_what_the_preset_leaves_out_is_counted_apart(toy, page, tmp_path, capsys):
     out = tmp_path / "out"
     digest(page, preset="demo", out=out, workers=2, device="cpu")
-    assert capsys.readouterr().out.count("，1 条在此预设下未测\n") == 1
-    assert " · 1 条在此预设下未测](report.html#toy)" in (out / "evidence.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out.count("，1 条未测\n") == 1
+    assert " · 1 条未测](report.html#toy)" in (out / "evidence.md").read_text(encoding="utf-8")
     report = (out / "report.html").read_text(encoding="utf-8")
     assert "预算：none" in report
-    assert "1 条在此预设下未测" in report
+    assert "1 条未测" in report
 
 
 def test_help_and_import_are_light():

@@ -88,7 +88,7 @@ def test_what_the_preset_leaves_out_is_counted_apart(toy, tmp_path, capsys):
     only = ["count", "clock"]
     assert reproduce("toy", preset="demo", out=tmp_path, experiments=only, device="cpu") == 0
     printed = capsys.readouterr().out
-    assert "1 holds, 0 fail, 0 undecided, 1 not measured in this preset. Evidence" in printed
+    assert "1 holds, 0 fail, 0 undecided, 1 not measured. Evidence" in printed
     rows = [line.split("\t") for line in printed.splitlines() if "\t" in line]
     assert rows[1][3] == "holds; Note: The toy may be broken."  # exact
     assert rows[2][3].startswith("not measured; not measured in preset demo; Note: The toy")

@@ -150,7 +150,7 @@ def test_a_claim_left_out_of_the_preset_has_no_plot():
     assert line.startswith("- – **not measured**: ")
     assert line.endswith("Why: not measured in preset smoke. Note: Few tokens leave little to mix.")
     entry = next(e for e in done.entries if e.arxiv == paper.arxiv)
-    assert entry.extra["Evidence"].startswith("[1 holds · 1 not measured in this preset]")
+    assert entry.extra["Evidence"].startswith("[1 holds · 1 not measured]")
     zh = annotated(page_of(cards(), "zh"), "zh", by_arxiv={paper.arxiv: paper})
     said = next(e for e in zh.entries if e.arxiv == paper.arxiv).extra["证据"]
-    assert said.startswith("[1 条成立 · 1 条在此预设下未测]")
+    assert said.startswith("[1 条成立 · 1 条未测]")

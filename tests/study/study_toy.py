@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+from visus.errors import MissingData, MissingExtra
 from visus.protocols import Claim, Experiment, Run, Scores, Trial
 
 SEEDS = {"smoke": 3, "demo": 5}
@@ -59,6 +60,15 @@ def crash(trial: Trial, run: Run) -> Scores:
     if trial.arm == "empty":
         return {}
     return {"accuracy": 0.5 + 0.01 * trial.seed}
+
+
+def lack(trial: Trial, run: Run) -> Scores:
+    """Arm `real` needs a file that is there only once somebody has put it into the folder LACK names."""
+    if trial.arm == "real" and not (Path(os.environ["LACK"]) / "photos").exists():
+        raise MissingData("needs photos: see docs/data.md")
+    if trial.arm == "extra":
+        raise MissingExtra('drawing needs pens: pip install "visus[pens]"')
+    return {"accuracy": 0.5 + 0.1 * (trial.arm == "real") + 0.001 * trial.seed}
 
 
 def die(trial: Trial, run: Run) -> Scores:
@@ -120,6 +130,7 @@ def claim(name: str, **changes) -> Claim:
 SCORE = experiment("score", ("plain", "third arm, with a comma", "good"), score)
 COUNT = experiment("count", ("small", "large"), count, seeds={"smoke": 1, "demo": 1})
 CRASH = experiment("crash", ("bad", "fine", "empty"), crash)
+LACK = experiment("lack", ("real", "made", "extra"), lack)
 DIE = experiment("die", ("once", "always", "fine"), die, seeds={"smoke": 2})
 STEPS = experiment("steps", ("a", "b"), steps, seeds={"smoke": 2})
 CLOCK = experiment("clock", ("fast", "slow"), clock, exclusive=True, seeds={"smoke": 3, "demo": 0})
@@ -162,6 +173,22 @@ class Crashing:
     @classmethod
     def claims(cls):
         return (claim("better", experiment="crash", candidate="bad", reference="fine"),)
+
+
+class Lacking:
+    """One arm needs data, one a package."""
+
+    @classmethod
+    def experiments(cls):
+        return (LACK,)
+
+    @classmethod
+    def claims(cls):
+        names = {"experiment": "lack", "reference": "made"}
+        return (
+            claim("better", candidate="real", **names),
+            claim("drawn", candidate="extra", **names),
+        )
 
 
 def trials(*experiments: Experiment, slug: str = "toy", preset: str = "smoke") -> list[Trial]:

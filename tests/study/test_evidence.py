@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import study_toy as toy
-from study_toy import Crashing, Toy, claim, open_folder
+from study_toy import Crashing, Lacking, Toy, claim, open_folder
 
 from visus.errors import InputError
 from visus.protocols import Evidence, Figure, PaperEvidence
@@ -135,6 +135,20 @@ def test_crashes_are_told_where_they_matter(tmp_path):
     assert list(evidence.arms) == ["bad", "fine"]
     row = plain(paper)["papers"][0]["claims"][0]
     assert row["arms"]["bad"] == [None, 0.51, None]
+
+
+def test_what_needs_absent_data_is_not_measured_until_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("LACK", str(tmp_path))
+    paper = study(Lacking, tmp_path / "study")
+    found = by_id(paper)
+    assert paper.failures == {}
+    assert found["better"].why == "not measured: needs photos: see docs/data.md"
+    assert found["better"].arms == {}
+    assert 'pip install "visus[pens]"' in found["drawn"].why
+    (tmp_path / "photos").touch()
+    found = by_id(study(Lacking, tmp_path / "study"))
+    assert found["better"].verdict == "holds"
+    assert found["drawn"].arms == {}
 
 
 def test_a_metric_nobody_reports_is_named(tmp_path):

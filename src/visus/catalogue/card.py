@@ -11,7 +11,7 @@ from visus.errors import InputError, MissingExtra
 from visus.records import record
 
 Language = Literal["en", "zh"]
-EXTRAS = ("medical", "video", "diffusion", "text", "cluster", "ray", "serve", "tensorboard")
+EXTRAS = ("medical", "video", "diffusion", "text", "rsa", "cluster", "ray", "serve", "tensorboard")
 
 
 @record

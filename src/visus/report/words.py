@@ -12,7 +12,7 @@ _ENGLISH = {
     "contents": "Contents",
     "overview": "Verdicts",
     "overview_alt": "One square per claim. {rows}.",
-    "overview_caption": "One square per claim: ✓ holds, ✗ fails, ? undecided, – not measured in this preset.",
+    "overview_caption": "One square per claim: ✓ holds, ✗ fails, ? undecided, – not measured here.",
     "paper": "Paper",
     "papers": "Papers",
     "claim": "Claim",
@@ -26,8 +26,8 @@ _ENGLISH = {
     "count_undecided": "{n} undecided",
     "count_undecided_1": "1 undecided",
     "not_measured": "not measured",
-    "count_not_measured": "{n} not measured in this preset",
-    "count_not_measured_1": "1 not measured in this preset",
+    "count_not_measured": "{n} not measured",
+    "count_not_measured_1": "1 not measured",
     "join": " · ",
     "total": "All",
     "verdict": "Verdict",
@@ -122,8 +122,8 @@ _CHINESE = {
     "count_undecided": "{n} 条未定",
     "count_undecided_1": "1 条未定",
     "not_measured": "未测",
-    "count_not_measured": "{n} 条在此预设下未测",
-    "count_not_measured_1": "1 条在此预设下未测",
+    "count_not_measured": "{n} 条未测",
+    "count_not_measured_1": "1 条未测",
     "join": " · ",
     "total": "合计",
     "verdict": "结论",
@@ -226,6 +226,7 @@ def counted(lang: str, key: str, n: int) -> str:
 
 _WHY_ZH = (
     (r"not measured in preset (\w+)", r"预设 \1 中未测量"),
+    (r"not measured: ", "未测量："),
     (r"the interval reaches across the smallest effect", "区间跨越了有意义的最小效应"),
     (r"(\d+) usable pairs? of seeds, an interval needs (\d+)", r"可用的种子对只有 \1 个，区间至少需要 \2 个"),
     (

@@ -56,6 +56,10 @@ class Board:
         if outcome.state == "interrupted":
             return
         self._bar.advance(self._task)
+        if outcome.state == "absent":
+            self._console.print(
+                f"not measured: {escape(outcome.name)}: {escape(outcome.error)}", highlight=False
+            )
         if outcome.state == "failed":
             last = outcome.error.strip().splitlines()[-1:] or ["no message"]
             self._console.print(

@@ -147,6 +147,10 @@ def judge(claim: Claim, outcomes: Sequence[Outcome], arms: Sequence[str], *, pre
     if not seeds:
         why = f"not measured in preset {preset}"
         return Evidence(claim=claim, arms={}, effect=None, interval=None, verdict="undecided", why=why)
+    needs = _needs(claim, mine)
+    if needs:
+        why = f"not measured: {needs}"
+        return Evidence(claim=claim, arms={}, effect=None, interval=None, verdict="undecided", why=why)
     scores = {(outcome.trial.arm, outcome.trial.seed): outcome.scores for outcome in mine}
     values = {
         arm: [scores.get((arm, seed), {}).get(claim.metric, math.nan) for seed in seeds] for arm in ordered
@@ -167,12 +171,25 @@ def judge(claim: Claim, outcomes: Sequence[Outcome], arms: Sequence[str], *, pre
     )
 
 
+def _needs(claim: Claim, outcomes: Sequence[Outcome]) -> str:
+    """What is missing where one of the two arms compared could not be measured at all."""
+    for arm in dict.fromkeys((claim.candidate, claim.reference)):
+        of_arm = [outcome for outcome in outcomes if outcome.trial.arm == arm]
+        if of_arm and all(outcome.state == "absent" for outcome in of_arm):
+            return of_arm[0].error
+    return ""
+
+
 def _troubles(claim: Claim, outcomes: Sequence[Outcome]) -> list[str]:
     """Crashes and missing metrics of the two arms compared."""
     notes = []
     for arm in dict.fromkeys((claim.candidate, claim.reference)):
         of_arm = [outcome for outcome in outcomes if outcome.trial.arm == arm]
         crashed = [str(outcome.trial.seed) for outcome in of_arm if outcome.state == "failed"]
+        absent = [outcome for outcome in of_arm if outcome.state == "absent"]
+        if absent:
+            seeds = ", ".join(str(outcome.trial.seed) for outcome in absent)
+            notes.append(f"{arm} not measured in seed {seeds}: {absent[0].error}")
         if crashed:
             notes.append(f"{arm} crashed in seed {', '.join(crashed)}")
         measured: list[Mapping[str, float]] = [outcome.scores for outcome in of_arm if outcome.scores]

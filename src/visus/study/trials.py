@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from visus.errors import InputError, Interrupted
+from visus.errors import InputError, Interrupted, MissingData, MissingExtra
 from visus.protocols import Experiment, Run, Scores, Trial
 from visus.records import read_json, write_json
 from visus.study.provenance import code_digest
@@ -53,12 +53,12 @@ class Outcome:
     """How a trial ended."""
 
     trial: Trial
-    state: Literal["done", "kept", "failed", "interrupted"]
-    """`kept`: the result was there already."""
+    state: Literal["done", "kept", "failed", "absent", "interrupted"]
+    """`kept`: the result was there already. `absent`: data or a package it needs is not there, nothing is stored."""
     scores: Scores = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
-    """Traceback of a failed trial."""
+    """Traceback of a failed trial; what an absent one needs."""
 
     @property
     def name(self) -> str:
@@ -140,6 +140,8 @@ def _attempt(job: Job, began: float) -> Outcome:
         scores = _checked(job.measure(job.trial, run))
     except Interrupted:
         raise
+    except (MissingData, MissingExtra) as error:
+        return Outcome(trial=job.trial, state="absent", error=str(error))
     except (Exception, SystemExit):
         return crash(job, traceback.format_exc(), round(time.monotonic() - began, 3))
     seconds = round(time.monotonic() - began, 3)
