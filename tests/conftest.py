@@ -25,12 +25,12 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def extra_data() -> Callable[[str], Path]:
-    """Real public files that cannot be installed, by name, from the folder VISUS_EXTRA_DATA; skips without them."""
+    """Real public files that cannot be installed, by name, from the folder VISUS_DATA; skips without them."""
 
     def find(name: str) -> Path:
-        file = Path(os.environ.get("VISUS_EXTRA_DATA", "")) / name
-        if "VISUS_EXTRA_DATA" not in os.environ or not file.is_file():
-            pytest.skip(f"no {name}: put it into a folder and name the folder in VISUS_EXTRA_DATA")
+        file = Path(os.environ.get("VISUS_DATA", "")) / name
+        if "VISUS_DATA" not in os.environ or not file.is_file():
+            pytest.skip(f"no {name}: put it into a folder and name the folder in VISUS_DATA")
         return file
 
     return find

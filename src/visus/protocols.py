@@ -92,6 +92,8 @@ class Run(Protocol):
 
     folder: Path
     seed: int
+    cache: Path
+    """Folder that runs share, for what can be computed again and whose names are hashes of all it depends on."""
 
     @property
     def device(self) -> torch.device:

@@ -43,6 +43,7 @@ def test_child_shares_everything_but_the_folder(tmp_path):
     child = run.child("fold-1")
     assert child.folder == tmp_path / "fold-1"
     assert child.folder.is_dir()
+    assert child.cache == run.cache == tmp_path / "cache"
     assert (child.seed, child.precision, child.checkpoint_steps) == (9, "bf16", 7)
     one, two = Toy(), Toy()
     child.train(one, source(), [Phase(steps=2)])

@@ -40,6 +40,11 @@ class Run:
     tensorboard : also write TensorBoard event files.
     checkpoint_seconds, checkpoint_steps : a checkpoint at least this often.
 
+    Attributes
+    ----------
+    cache : folder for what can be computed again and whose names are hashes of all it depends on (features of files
+        and texts). Inside the run's own, unless somebody sets another that runs share.
+
     Raises
     ------
     InputError : `folder` cannot be made; on first use of `accelerator`: no such device or precision.
@@ -63,6 +68,7 @@ class Run:
         self._accelerator: Accelerator | None = None
         self._parent: Run | None = None
         self.folder = self._temporary() if folder is None else _make(Path(folder))
+        self.cache = self.folder / "cache"
 
     def _temporary(self) -> Path:
         """A folder that vanishes with this object; all processes use that of the main one."""

@@ -84,10 +84,12 @@ def fingerprint_of(trial: Trial, experiment: Experiment) -> dict[str, Any]:
 
 
 def open_run(folder: Path, seed: int, device: str) -> Run:
-    """The engine's run in `folder`, without progress of its own."""
+    """The engine's run in a trial's `folder`, without progress of its own; the trials of a paper share a cache."""
     from visus.engine import Run as EngineRun
 
-    return EngineRun(folder, seed=seed, device=device, progress=False)
+    run = EngineRun(folder, seed=seed, device=device, progress=False)
+    run.cache = folder.parents[2] / ".cache"
+    return run
 
 
 def stored(job: Job) -> Outcome | None:
