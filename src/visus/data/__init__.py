@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from visus.data.loader import Mapped, Subset, Tensors, collate, concatenate, iterate, sample_order
     from visus.data.splits import folds, grouped_stratified_split
     from visus.data.text import WordTokenizer
+    from visus.data.triplets import OddOneOutData, Triplets, read_triplets
     from visus.data.videos import Clips, Whole
 
 _HOME = {
@@ -25,9 +26,11 @@ _HOME = {
     "GazeTable": "gaze.table",
     "ImageTable": "image_table",
     "Mapped": "loader",
+    "OddOneOutData": "triplets",
     "Picture": "formats",
     "Subset": "loader",
     "Tensors": "loader",
+    "Triplets": "triplets",
     "Whole": "videos",
     "WordTokenizer": "text",
     "collate": "loader",
@@ -38,6 +41,7 @@ _HOME = {
     "read_gaze": "corpora.gaze_files",
     "read_image": "formats",
     "read_scenes": "corpora.scene_pictures",
+    "read_triplets": "triplets",
     "read_videos": "corpora.videos",
     "sample_order": "loader",
     "write_image": "formats",
@@ -48,9 +52,11 @@ __all__ = [
     "GazeTable",
     "ImageTable",
     "Mapped",
+    "OddOneOutData",
     "Picture",
     "Subset",
     "Tensors",
+    "Triplets",
     "Whole",
     "WordTokenizer",
     "collate",
@@ -61,6 +67,7 @@ __all__ = [
     "read_gaze",
     "read_image",
     "read_scenes",
+    "read_triplets",
     "read_videos",
     "sample_order",
     "write_image",

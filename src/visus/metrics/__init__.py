@@ -3,9 +3,11 @@
 Arrays or tensors in, floats out. Metrics that take `weight` accept one weight per item (n,), or several sets
 of weights (r, n) and then return an array (r,): `bootstrap_interval` uses that to score all resamples at
 once. Scores of maps of gaze give one value per image. Scores of videos, detections and rankings take tensors
-on any device; those of videos give one value per video.
+on any device; those of videos give one value per video. Choices of the odd one out of three
+(`visus.metrics.odd_one_out`) and tables of dissimilarities (`visus.metrics.rsa`) are compared with people's.
 """
 
+import visus.metrics.similarity  # noqa: F401 - first, because saliency's `similarity` has the name of this module
 from visus.metrics.arrays import mean_of_defined
 from visus.metrics.calibration import (
     Reliability,
@@ -33,6 +35,18 @@ from visus.metrics.detection import (
     property_average_precision,
 )
 from visus.metrics.intervals import bootstrap_interval
+from visus.metrics.odd_one_out import (
+    NoiseCeiling,
+    OddOneOutScores,
+    accuracy_interval,
+    choice_probabilities,
+    noise_ceiling,
+    pair_similarities,
+    paired_difference,
+    score_odd_one_out,
+    score_similarities,
+    unordered_triplets,
+)
 from visus.metrics.paired import (
     AreaComparison,
     PairedComparison,
@@ -47,6 +61,16 @@ from visus.metrics.paired import (
 )
 from visus.metrics.regression import mae, mse, r2
 from visus.metrics.retrieval import mean_average_precision, precision_at_k, recall_at_k, two_way_recall
+from visus.metrics.rsa import (
+    RsaScore,
+    compare_rdms,
+    human_ceiling,
+    infer_models,
+    rsa_difference,
+    rsa_interval,
+    score_rdm,
+    to_rsatoolbox,
+)
 from visus.metrics.saliency import (
     auc_judd,
     correlation,
@@ -79,9 +103,13 @@ from visus.metrics.tracking import (
 __all__ = [
     "AreaComparison",
     "Boxes",
+    "NoiseCeiling",
+    "OddOneOutScores",
     "PairedComparison",
     "Reliability",
+    "RsaScore",
     "accuracy",
+    "accuracy_interval",
     "adjusted_rand_index",
     "area_under_precision",
     "auc",
@@ -93,8 +121,10 @@ __all__ = [
     "boundary_similarity",
     "box_average_precision",
     "box_iou",
+    "choice_probabilities",
     "cohens_dz",
     "compare_paired",
+    "compare_rdms",
     "correlation",
     "delong",
     "delong_covariance",
@@ -105,7 +135,9 @@ __all__ = [
     "fixation_counts",
     "foreground_ari",
     "holm",
+    "human_ceiling",
     "identity_switches",
+    "infer_models",
     "information_gain",
     "j_and_f",
     "kl_divergence",
@@ -118,9 +150,12 @@ __all__ = [
     "mean_iou",
     "mean_of_defined",
     "mse",
+    "noise_ceiling",
     "nss",
     "object_iou",
     "overlaps",
+    "pair_similarities",
+    "paired_difference",
     "paired_t_test",
     "precision_at_k",
     "precision_per_class",
@@ -132,9 +167,16 @@ __all__ = [
     "recall_per_class",
     "region_similarity",
     "reliability",
+    "rsa_difference",
+    "rsa_interval",
+    "score_odd_one_out",
+    "score_rdm",
+    "score_similarities",
     "shuffled_auc",
     "sign_flip_test",
     "similarity",
+    "to_rsatoolbox",
     "two_way_recall",
+    "unordered_triplets",
     "wilcoxon_test",
 ]

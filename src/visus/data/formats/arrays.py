@@ -60,11 +60,14 @@ def channels_first(values: np.ndarray, layout: Layout = "auto", *, file: Path | 
     )
 
 
-def read_array(path: str | Path) -> np.ndarray:
-    """The array of an .npy file, or of an .npz file with one array or one named `image`; never unpickles."""
+def read_array(path: str | Path, *, mapped: bool = False) -> np.ndarray:
+    """The array of an .npy file, or of an .npz file with one array or one named `image`; never unpickles.
+
+    With `mapped`, an .npy file is mapped into memory instead of being read; writing to it leaves the file alone.
+    """
     path = present(path)
     with _naming(path):
-        loaded = np.load(path, allow_pickle=False)
+        loaded = np.load(path, mmap_mode="c" if mapped else None, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded:
                 return _only(loaded, path)
@@ -97,7 +100,7 @@ def _naming(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        if "allow_pickle" in str(error):
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
             problem = "holds Python objects, which are not read because loading them could run foreign code"
             raise InputError(problem, file=path, remedy="save a plain numeric array") from None
         raise InputError(
