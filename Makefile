@@ -69,6 +69,7 @@ bench: setup
 	$(BIN)/python benchmarks/statm.py --out $(OUT)/bench/statm.json
 	$(BIN)/python benchmarks/nsi.py --out $(OUT)/bench/nsi.json
 	$(BIN)/python benchmarks/chestxray.py --out $(OUT)/bench/chestxray.json
+	$(BIN)/python benchmarks/alignment.py --out $(OUT)/bench/alignment.json
 
 clean:
 	rm -rf $(VENV) runs build dist

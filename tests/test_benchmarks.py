@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["attention", "chestxray", "gptnas", "hyperfusion", "nsi", "polytopes", "statm"]
+    "name", ["alignment", "attention", "chestxray", "gptnas", "hyperfusion", "nsi", "polytopes", "statm"]
 )
 def test_a_benchmark_can_be_imported_from_anywhere(name, root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -32,4 +32,22 @@ def test_the_gate_of_the_chest_radiographs_has_its_form(root, tmp_path, monkeypa
     assert set(gate["speedup"]) == set(gate["least"]) == {"density", "triplet"}
     assert gate["equal"] is True
     found["triplet"]["error"] = 1.0
+    assert names["judged"](found)["passed"] is False
+
+
+def test_the_gate_of_the_odd_one_out_has_its_form(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    names = runpy.run_path(str(root / "benchmarks" / "alignment.py"), run_name="imported")
+    sizes = {"count": 300, "objects": 20, "width": 4, "threads": 1, "rounds": 1}
+    monkeypatch.setitem(names["triplets_case"].__globals__, "peak", lambda *_: 0.0)
+    found = {
+        "triplets": names["triplets_case"](tmp_path, **sizes),
+        "trials": names["trials_case"](triplets=10, rounds=1),
+        "dissimilarities": names["dissimilarities_case"](people=3, stimuli=6, resamples=5, theirs=3),
+    }
+    gate = names["judged"](found)
+    assert set(gate["speedup"]) <= set(gate["least"])
+    assert gate["equal"] is True
+    found["trials"]["error"] = 0.1
     assert names["judged"](found)["passed"] is False
