@@ -41,7 +41,7 @@ def read_rgb(path: str | Path) -> Image.Image:
 
     Raises
     ------
-    InputError : absent, damaged, or a volume; names the file.
+    InputError : absent, damaged, a volume, or values that are not finite; names the file.
     """
     found = read_image(path)
     values = found.array
@@ -49,6 +49,8 @@ def read_rgb(path: str | Path) -> Image.Image:
         shape = "x".join(map(str, values.shape))
         remedy = "give a gray or color picture"
         raise InputError(f"is a {found.kind} of {shape}, not one picture", file=path, remedy=remedy)
+    if not np.isfinite(values).all():
+        raise InputError("holds values that are not finite numbers", file=path, remedy="repair or remove it")
     levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
     if values.shape[0] == 1:
         return Image.fromarray(levels[0]).convert("RGB")

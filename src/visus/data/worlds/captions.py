@@ -94,7 +94,7 @@ def phrase(kind: Kind, rng: np.random.Generator, *, drop: float = 0.0) -> str:
     """A kind in words: synonyms, order and form by chance, every attribute left out with the chance `drop`.
 
     >>> phrase(Kind("large", "red", "metal", "cone"), np.random.default_rng(0))
-    'a cone that is shiny and big and red'
+    'a big metal red cone'
     """
     told = [_word(getattr(kind, name), rng) for name in ("size", "color", "material") if rng.random() >= drop]
     shape = _word(kind.shape, rng) if rng.random() >= drop else "thing"

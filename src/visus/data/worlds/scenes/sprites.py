@@ -145,7 +145,7 @@ def _samples(start: float, count: int, size: int) -> tuple[slice, int, float]:
     step = OVERSAMPLING
     first = max(0, math.ceil(start - 0.5 + 0.5 / step))
     at = (first + 0.5 - start) * step - 0.5
-    sample = math.floor(at)
+    sample = max(math.floor(at), 0)  # rounding may leave `at` a hair below zero
     last = min(size, first + (count - 2 - sample) // step + 1)
     return slice(first, max(first, last)), sample, at - sample
 
