@@ -70,6 +70,7 @@ bench: setup
 	$(BIN)/python benchmarks/nsi.py --out $(OUT)/bench/nsi.json
 	$(BIN)/python benchmarks/chestxray.py --out $(OUT)/bench/chestxray.json
 	$(BIN)/python benchmarks/alignment.py --out $(OUT)/bench/alignment.json
+	$(BIN)/python benchmarks/vgloss.py --out $(OUT)/bench/vgloss.json
 
 clean:
 	rm -rf $(VENV) runs build dist

@@ -9,7 +9,8 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["alignment", "attention", "chestxray", "gptnas", "hyperfusion", "nsi", "polytopes", "statm"]
+    "name",
+    ["alignment", "attention", "chestxray", "gptnas", "hyperfusion", "nsi", "polytopes", "statm", "vgloss"],
 )
 def test_a_benchmark_can_be_imported_from_anywhere(name, root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -50,4 +51,23 @@ def test_the_gate_of_the_odd_one_out_has_its_form(root, tmp_path, monkeypatch):
     assert set(gate["speedup"]) <= set(gate["least"])
     assert gate["equal"] is True
     found["trials"]["error"] = 0.1
+    assert names["judged"](found)["passed"] is False
+
+
+def test_the_gate_of_described_classes_has_its_form(root, tmp_path, monkeypatch):
+    pytest.importorskip("transformers", reason="the small CLIP is a model of transformers")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    names = runpy.run_path(str(root / "benchmarks" / "vgloss.py"), run_name="imported")
+    found = {
+        "building": names["building_case"](classes=4, count=3, part=2, rounds=1),
+        "predicting": names["predicting_case"](classes=12, pictures=8, part=4, rounds=1),
+        "words": None,
+        "answers": names["answers_case"](prompts=3, rounds=1),
+    }
+    gate = names["judged"](found)
+    assert set(gate["speedup"]) == set(gate["least"]) - {"nltk"}
+    assert gate["equal"] is True
+    assert found["predicting"]["changed_labels"] >= 0
+    found["answers"]["error"] = 1.0
     assert names["judged"](found)["passed"] is False

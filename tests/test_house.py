@@ -109,7 +109,17 @@ def test_contracts_notice_a_breach(tmp_path, file, line):
         (tmp_path / "visus" / room).mkdir(parents=True, exist_ok=True)
     for folder in [tmp_path / "visus", *(tmp_path / "visus" / room for room in rooms)]:
         (folder / "__init__.py").touch()
-    for name in ("protocols", "records", "extras", "errors", "version", "drawing", "webpage", "__main__"):
+    for name in (
+        "protocols",
+        "records",
+        "extras",
+        "errors",
+        "version",
+        "drawing",
+        "webpage",
+        "outputs",
+        "__main__",
+    ):
         (tmp_path / "visus" / f"{name}.py").touch()
     (tmp_path / "visus" / file).write_text(f"{line or ''}\n")
     done = lint(tmp_path, tmp_path)

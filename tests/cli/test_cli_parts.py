@@ -161,7 +161,7 @@ def test_doctor_finds_weights_in_packages_caches_and_wordnet(tmp_path, monkeypat
 
 
 def test_doctor_says_how_to_get_wordnet_where_it_is_absent(monkeypatch, capsys):
-    monkeypatch.setattr(machine, "wordnet_folders", lambda: iter(()))
+    monkeypatch.setattr("visus.data.wordnet.finding.wordnet_folders", lambda: iter(()))
     assert machine.wordnet() == []
     assert main(["doctor"]) == 0
     shown = " ".join(capsys.readouterr().out.split())

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from visus import catalogue
+from visus.study.verdict import check_claim
 
 
 def test_presets_round_trip_through_yaml_and_are_strict(method: Method) -> None:
@@ -50,7 +51,7 @@ def test_declared_claims_are_well_formed(slug: str, method: Method) -> None:
         assert claim.reference in experiment.arms
         assert claim.statement
         assert claim.statement_zh
-        assert claim.smallest_effect >= 0
+        check_claim(claim)
         assert set(experiment.seeds) >= {"smoke", "demo", "gpu"}
         assert claim.exact or experiment.seeds["demo"] >= 3 or experiment.seeds["demo"] == 0
         assert "<" not in experiment.measure.__qualname__, "measure must be a module-level function"

@@ -12,7 +12,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from visus.data.wordnet.finding import HOW_TO_GET, version_of, wordnet_folders
 from visus.version import __version__
 
 WEIGHT_PACKAGES = {
@@ -169,6 +168,8 @@ def hub_weights() -> list[dict[str, Any]]:
 
 def wordnet() -> list[dict[str, Any]]:
     """Every WordNet on this machine, with its version, the one that is used first."""
+    from visus.data.wordnet.finding import version_of, wordnet_folders
+
     return [
         {
             "name": f"WordNet {version_of(folder) or '(version unknown)'}",
@@ -182,6 +183,8 @@ def wordnet() -> list[dict[str, Any]]:
 
 def warnings(torch: dict[str, Any]) -> list[str]:
     """What will make trouble, each with the remedy."""
+    from visus.data.wordnet.finding import HOW_TO_GET, wordnet_folders
+
     found = []
     if torch["version"] is None:
         found.append(f"torch does not start ({torch['error']}): pip install torch")
