@@ -38,15 +38,20 @@ def test_absent_inputs_are_named_as_the_person_gave_them(tmp_path):
         check_inputs(DATA=tmp_path, model=tmp_path / "x")
 
 
+def half_written(out):
+    with emptied(out):
+        out.mkdir(exist_ok=True)
+        (out / "half").touch()
+        raise InputError("is broken")
+
+
 def test_a_refused_input_leaves_no_new_folder_and_takes_no_old_one(tmp_path):
     for name, stays in (("new", False), ("old", True)):
         out = tmp_path / name
         if stays:
             out.mkdir()
-        with pytest.raises(InputError), emptied(out):
-            out.mkdir(exist_ok=True)
-            (out / "half").touch()
-            raise InputError("is broken")
+        with pytest.raises(InputError):
+            half_written(out)
         assert out.exists() is stays
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+
 from visus.data.provided import provided
 from visus.methods.vgloss import baselines
 from visus.methods.vgloss.baselines import Texts
