@@ -49,7 +49,8 @@ def test_the_command_works(words, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "slug", ["attention", "hyperfusion", "polytopes", "gptnas", "statm", "nsi", "chestxray"]
+    "slug",
+    ["attention", "hyperfusion", "polytopes", "gptnas", "statm", "nsi", "chestxray", "alignment"],
 )
 def test_a_method_learns_its_example(slug, tmp_path):
     done = core(FIT.format(slug=slug), tmp_path)
@@ -64,3 +65,17 @@ def test_a_volume_says_what_to_install(tmp_path):
     assert done.returncode == 1
     assert "MissingExtra" in done.stderr
     assert 'pip install "visus[medical]"' in done.stderr
+
+
+def test_a_method_of_texts_says_what_to_install(tmp_path):
+    done = core(FIT.format(slug="vgloss"), tmp_path)
+    assert done.returncode == 1
+    assert 'pip install "visus[text]"' in done.stderr
+
+
+def test_class_descriptions_need_no_model(tmp_path):
+    (tmp_path / "classes.csv").write_text("name,gloss\ncrane,large wading bird\nheron,gray wading bird\n")
+    words = ["vgloss", "describe", "--classes", "classes.csv", "--glosses", "gloss", "--out", "silver.json"]
+    done = core(f"from visus.cli import main\nassert main({words!r}) == 0", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "large wading bird" in (tmp_path / "silver.json").read_text()
