@@ -92,9 +92,8 @@ def building_case(*, classes: int, count: int, part: int, rounds: int) -> dict[s
     towers, shared = small_clip(), sentences(count)
     names = [f"thing number {i}" for i in range(classes)]
     texts, few = templates(names, shared), templates(names[:part], shared)
-    known = TextClassifierBuilder(towers)
+    known, turns = TextClassifierBuilder(towers), iter(range(1000))
     rows = known.build(texts).weights
-    turns = iter(range(1000))
 
     def again() -> None:
         known.build({**texts, names[0]: [f"another text {next(turns)}"]})
@@ -358,8 +357,8 @@ def show(found: Mapping[str, Any], console: Console) -> None:
         nltk = words.get("extrapolated_seconds", {}).get("nltk")
         told = f"{words['classes']:,} classes of WordNet: {words['times']['ours']['min_ms']:.0f} ms"
         console.print(told + (f" (NLTK {nltk:.0f} s)" if nltk else ""))
-    for name, value in judged(found)["speedup"].items():
-        console.print(f"{name}: {value:,.1f} times as fast as its plain form")
+    told = (f"{name} {value:,.1f}" for name, value in judged(found)["speedup"].items())
+    console.print(f"times as fast as plain forms: {', '.join(told)}")
     console.print(f"answers replayed per second: {found['answers']['answers_per_second']:,.0f}")
 
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from visus.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,3 +153,152 @@ def many(count: int, what: str) -> str:
     ('1 cell', '1,200 cells')
     """
     return f"{number(count)} {what}{'' if count == 1 else 's'}"
+
+
+# ---- marks ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A value with its interval; marks of one group share a color and a symbol."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    group: str = ""
+    seeds: tuple[float, ...] = ()
+    """Single values the mark is the mean of, drawn beside it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A line, or a band where `low` and `high` differ, across all marks."""
+
+    name: str
+    low: float
+    high: float
+    aim: bool = True
+    """Something to be reached, such as the noise ceiling; guessing is not."""
+
+
+def draw_marks(
+    marks: Sequence[Mark],
+    *,
+    what: str,
+    bands: Sequence[Band] = (),
+    percent: bool = False,
+    title: str = "",
+) -> str:
+    """Values below each other with their intervals, and lines such as guessing and ceiling, as SVG text.
+
+    Parameters
+    ----------
+    marks : from top to bottom; one whose value is nan keeps an empty line.
+    what : the axis.
+    bands : lines and bands across all marks, named above the panel.
+    percent : values are shares.
+    title : a line above.
+
+    Raises
+    ------
+    InputError : no mark.
+    """
+    if not marks:
+        raise InputError("has nothing to draw", field="marks", remedy="give at least one")
+    groups = list(dict.fromkeys(mark.group for mark in marks))
+    told = [group for group in groups if group] if len(groups) > 1 else []
+    with drawing(0.95 + 0.27 * len(marks) + 0.25 * -(-len(told) // 3) + (0.25 if title else 0)) as figure:
+        axes = figure.subplots()
+        _lines(axes, bands, percent)
+        for place, mark in enumerate(marks):
+            number = groups.index(mark.group) % len(SERIES)
+            _mark(axes, mark, place, color=SERIES[number], marker=MARKERS[number])
+        axes.set_yticks(range(len(marks)), [mark.name for mark in marks])
+        axes.set_ylim(len(marks) - 0.4, -0.75)
+        _finish(axes, what, percent)
+        if told:
+            _legend(figure, axes, groups)
+        headline(figure, title)
+        return svg(figure)
+
+
+def seed_marks(values: Mapping[str, Sequence[float]]) -> list[Mark]:
+    """Marks of arms from one value per seed; an arm without a finite value is left out.
+
+    >>> seed_marks({"name": [0.5, 0.7], "gloss": [float("nan")]})[0].value
+    0.6
+    """
+    found = {arm: [value for value in seeds if math.isfinite(value)] for arm, seeds in values.items()}
+    return [
+        Mark(name=arm, value=sum(known) / len(known), seeds=tuple(known))
+        for arm, known in found.items()
+        if known
+    ]
+
+
+def shares(axis: Any) -> None:
+    """Ticks of an axis of shares, at whole percents."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
+
+
+def _lines(axes: Any, bands: Sequence[Band], percent: bool) -> None:
+    for band in bands:
+        color = GREEN if band.aim else QUIET
+        if band.high > band.low:
+            axes.axvspan(band.low, band.high, color=color, alpha=0.15, linewidth=0)
+        else:
+            axes.axvline(band.low, color=color, linewidth=1.3, linestyle="--" if band.aim else ":")
+        place = (band.low + band.high) / 2
+        if band.high > band.low:
+            told = f"{_value(band.low, percent)} to {_value(band.high, percent)}"
+        else:
+            told = _value(band.low, percent)
+        axes.annotate(
+            f"{band.name} {told}",
+            (place, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            color=color,
+            fontsize=8.5,
+        )
+
+
+def _mark(axes: Any, mark: Mark, place: int, *, color: str, marker: str) -> None:
+    if not math.isfinite(mark.value):
+        return
+    if mark.interval is not None and all(map(math.isfinite, mark.interval)):
+        axes.plot(mark.interval, [place, place], color=color, linewidth=1.8, solid_capstyle="butt")
+    if mark.seeds:
+        seeds = [value for value in mark.seeds if math.isfinite(value)]
+        axes.plot(seeds, [place] * len(seeds), marker, color=color, markersize=4.5, alpha=0.55)
+        axes.plot([mark.value, mark.value], [place - 0.3, place + 0.3], color=color, linewidth=2.2)
+    else:
+        axes.plot([mark.value], [place], marker, color=color, markersize=6)
+
+
+def _finish(axes: Any, what: str, percent: bool) -> None:
+    axes.set_xlabel(what)
+    axes.grid(axis="x", color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.margins(x=0.08)
+    if percent:
+        shares(axes.xaxis)
+
+
+def _legend(figure: Any, axes: Any, groups: Sequence[str]) -> None:
+    for number, group in enumerate(groups):
+        if group:
+            axes.plot([], [], MARKERS[number % len(MARKERS)], color=SERIES[number % len(SERIES)], label=group)
+    figure.legend(loc="outside lower left", ncols=3, handletextpad=0.2, columnspacing=1.2)
+
+
+def _value(value: float, percent: bool) -> str:
+    return f"{100 * value:.1f} %" if percent else f"{value:.3f}"

@@ -14,14 +14,11 @@ from PIL import Image
 from visus.errors import InputError
 from visus.methods.vgloss.estimator import Evidence as Sentence
 from visus.methods.vgloss.figures import (
-    Arm,
-    draw_arms,
     draw_card,
     draw_differences,
     draw_evidence,
     draw_quality,
     figures,
-    summary,
 )
 from visus.methods.vgloss.model.quality import quality_report
 from visus.methods.vgloss.verbs.shared import SMALLEST, thumbnail
@@ -30,19 +27,6 @@ from visus.protocols import Claim, Evidence, PaperEvidence
 
 def words(svg: str) -> str:
     return " ".join(ElementTree.fromstring(svg).itertext())
-
-
-def test_arms_are_named_with_chance() -> None:
-    arms = [
-        Arm(name="ours", value=0.5, interval=(0.4, 0.6), group="given"),
-        Arm(name="random words", value=0.2, group="control"),
-    ]
-    drawn = draw_arms(arms, what="top-1 accuracy", chance=0.1)
-    assert all(word in words(drawn) for word in ("ours", "random words", "chance 10.0 %", "control"))
-    assert drawn == draw_arms(arms, what="top-1 accuracy", chance=0.1)
-    with pytest.raises(InputError, match="nothing to draw"):
-        draw_arms([], what="x")
-    assert [arm.name for arm in summary({"a": [1.0], "b": [float("nan")]})] == ["a"]
 
 
 def test_differences_stand_in_their_cells() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from visus.methods.alignment.figures.marks import Band, Mark, draw_marks, summary
+from visus.drawing import Band, Mark, draw_marks, seed_marks
 from visus.methods.alignment.figures.trials import trial_figures
 from visus.protocols import Evidence, Figure, PaperEvidence
 
@@ -82,7 +82,7 @@ def _figure(
     what = MEASURES.get(metric, metric.replace("_", " "))
     title = about.get("title") or experiment.replace("_", " ")
     title_zh = about.get("title_zh") or experiment
-    marks = [_named(mark) for mark in summary(arms)]
+    marks = [_named(mark) for mark in seed_marks(arms)]
     if metric in MEASURES:
         marks.sort(key=lambda mark: mark.value if metric in LOWER else -mark.value)
     chance = CHANCE.get(metric)

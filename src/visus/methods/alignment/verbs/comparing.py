@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from visus.errors import InputError
 from visus.methods.alignment.verbs.attributes import raw_attributes, read_attributes
-from visus.methods.alignment.verbs.study import Base, Judged, Kind, Odd, ceiling_of, rows_by_name
+from visus.methods.alignment.verbs.study import Base, Judged, Kind, Odd, ceiling_of, rows_by_name, with_names
 from visus.methods.alignment.verbs.words import points, ranged, told
 from visus.outputs import check_inputs, check_out, finite, say
 
@@ -69,7 +69,7 @@ def compare(
     passed = [path.name for path in (attributes, triplets, objects) if path is not None]
     found = embeddings_in(folder, leaving_out=("attributes.csv", *passed))
     count = len(next(iter(found.values())))
-    judged = read_judged(triplets, objects=objects, base=base, odd=odd, count=count)
+    judged = read_judged(triplets, objects=objects, base=base, odd=odd, count=count, ways=["--base"])
     table = None if attributes is None else read_attributes(attributes, list(found), use=use, keep=family)
     shown, rows, notes = on_common_ground(judged, found, folder)
     groups = unordered_triplets(rows.numpy())
@@ -109,6 +109,7 @@ def on_common_ground(
         studies = {name: judged.with_embeddings(given, file=folder / name) for name, given in found.items()}
         rows = torch.as_tensor(np.array(judged.triplets.rows))
         return {name: one.embeddings.values for name, one in studies.items()}, rows, []
+    found = {name: with_names(given, judged.names) for name, given in found.items()}
     rows = {name: rows_by_name(judged.names, given, file=folder / name) for name, given in found.items()}
     kept = [word for word in judged.names if all(word in own for own in rows.values())]
     if not kept:
@@ -195,14 +196,8 @@ class Compared:
         page.write(out / "index.html")
 
     def _page(self, name: str) -> Any:
-        from visus.methods.alignment.figures import (
-            GUESSING,
-            Band,
-            Mark,
-            draw_attribute,
-            draw_effects,
-            draw_marks,
-        )
+        from visus.drawing import Band, Mark, draw_marks
+        from visus.methods.alignment.figures import GUESSING, draw_attribute, draw_effects
         from visus.webpage import Page
 
         page = Page(f"Models in {name}")

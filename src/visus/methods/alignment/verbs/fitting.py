@@ -88,7 +88,7 @@ def fit(
     given = Given(embeddings, encoder=encoder, layer=layer, device=device)
     about: dict[str, Any] = {"objects": objects, "reference": reference, "count": len(given)}
     read = read_judged(triplets, base=base, odd=odd, **about)
-    trials = None if judged is None else read_judged(judged, **about)
+    trials = None if judged is None else read_judged(judged, option="--judged", ways=["--reference"], **about)
     with emptied(out):
         found = given.embeddings(cache=out / "features")
         study = read.with_embeddings(found, file=embeddings)

@@ -250,7 +250,8 @@ class Agreement:
         page.write(out / "index.html")
 
     def _page(self, name: str, kind: str) -> Any:
-        from visus.methods.alignment.figures import Band, Mark, draw_marks, draw_matrices
+        from visus.drawing import Band, Mark, draw_marks
+        from visus.methods.alignment.figures import draw_matrices
         from visus.methods.alignment.figures.matrices import leaf_order
         from visus.webpage import Page
 

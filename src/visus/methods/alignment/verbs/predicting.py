@@ -9,7 +9,7 @@ import numpy as np
 
 from visus.errors import InputError
 from visus.methods.alignment.verbs.embedding import given_for
-from visus.methods.alignment.verbs.study import Base, Odd
+from visus.methods.alignment.verbs.study import Base, Odd, read_rows
 from visus.methods.alignment.verbs.words import points, ranged, told
 from visus.outputs import check_inputs, check_out, finite, say
 
@@ -32,6 +32,7 @@ def predict(
     model: Path,
     out: Path,
     triplets: Path | None = None,
+    base: Base = "auto",
     encoder: str | None = None,
     layer: str | None = None,
     cache: Path | None = None,
@@ -49,7 +50,8 @@ def predict(
             folder of pictures where the model was fitted with an encoder, or --encoder is given.
         model: the folder given to fit as --out, or the model folder in it.
         out: table to write (.csv).
-        triplets: triplets of these objects (numbers from 0; the order of their columns says nothing).
+        triplets: triplets of these objects by their numbers; the order of the columns says nothing.
+        base: what the first object is called, where that cannot be told.
         encoder: network that makes the embeddings; the one that the model was fitted with if left out.
         layer: of the encoder.
         cache: folder where features are kept, so that a stopped command goes on.
@@ -65,7 +67,7 @@ def predict(
     if len(given) < 3:
         problem = f"holds {len(given)} objects"
         raise InputError(problem, file=embeddings, remedy="an odd one out needs three objects or more")
-    rows = None if triplets is None else _rows(triplets, len(given))
+    rows = None if triplets is None else np.array(read_rows(triplets, len(given), base).rows)
     found = given.embeddings(cache=cache)
     table = standing_out(made, found, seed=seed) if rows is None else judged(made, found, rows)
     write_table(out, table)
@@ -112,7 +114,7 @@ def evaluate(
         check_out(out, kind="file", inputs=[embeddings, triplets, objects])
     made = opened(model)
     given = given_for(embeddings, model, encoder=encoder, layer=layer, device=device)
-    read = read_judged(triplets, objects=objects, base=base, odd=odd, count=len(given))
+    read = read_judged(triplets, objects=objects, base=base, odd=odd, count=len(given), ways=["--base"])
     study = read.with_embeddings(given.embeddings(cache=cache), file=embeddings)
     scores = made.evaluate(study.data)
     for note in study.notes:
@@ -200,15 +202,3 @@ def _all_or_some(count: int, seed: int) -> np.ndarray:
     step = rng.integers(1, count - 1, size=len(first))
     third = (first + step + (step >= (second - first) % count)) % count
     return np.stack([first, second, third], axis=1)
-
-
-def _rows(file: Path, count: int) -> np.ndarray:
-    """Triplets as they stand in the file.
-
-    Raises
-    ------
-    InputError : as `read_triplets`.
-    """
-    from visus.data.triplets import read_triplets
-
-    return np.array(read_triplets(file, objects=count, base=0, odd="auto").rows)

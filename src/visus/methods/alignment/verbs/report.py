@@ -166,7 +166,7 @@ class Fitted:
         page.write(out / "index.html")
 
     def _page(self, name: str) -> Any:
-        from visus.methods.alignment.figures import draw_marks
+        from visus.drawing import draw_marks
         from visus.records import to_yaml
         from visus.webpage import Page
 
@@ -188,7 +188,8 @@ class Fitted:
         return page
 
     def _marks(self) -> tuple[list[Any], list[Any]]:
-        from visus.methods.alignment.figures import GUESSING, Band, Mark
+        from visus.drawing import Band, Mark
+        from visus.methods.alignment.figures import GUESSING
 
         scores = self.done.scores
         aligned = WORDS[self.config.aligner]
@@ -214,7 +215,10 @@ class Fitted:
     def _add_search(self, page: Any) -> None:
         assert self.search is not None
         page.add_heading("Search")
-        page.add_text("Settings by the cross-entropy of unseen objects; the lowest was taken.")
+        page.add_text(
+            "Settings by the cross-entropy of unseen objects; the lowest was taken. The same objects judged all of "
+            "them, so the accuracy of the settings taken is a little too good."
+        )
         rows = [
             (
                 _settings(point.settings),

@@ -228,7 +228,8 @@ class Scored:
         return pd.DataFrame({**columns, "error": share.round(6)})
 
     def _page(self, name: str, table: Any) -> Any:
-        from visus.methods.alignment.figures import draw_calibration, draw_marks
+        from visus.drawing import draw_marks
+        from visus.methods.alignment.figures import draw_calibration
         from visus.metrics import reliability
         from visus.metrics.odd_one_out import choice_probabilities
         from visus.webpage import Page
@@ -269,7 +270,7 @@ class Scored:
 
     def marks(self, name: str) -> list[Any]:
         """The embedding, and the reference."""
-        from visus.methods.alignment.figures import Mark
+        from visus.drawing import Mark
 
         one = self.scores
         marks = [Mark(name=name, value=one.accuracy, interval=one.accuracy_interval, group="embedding")]
@@ -280,7 +281,8 @@ class Scored:
 
     def bands(self) -> list[Any]:
         """Guessing, and the ceiling."""
-        from visus.methods.alignment.figures import GUESSING, Band
+        from visus.drawing import Band
+        from visus.methods.alignment.figures import GUESSING
 
         height = self.ceiling.ceiling if self.ceiling is not None else self.scores.ceiling
         top = [] if height is None else [Band(name="noise ceiling", low=height, high=height)]

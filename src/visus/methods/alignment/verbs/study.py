@@ -28,6 +28,7 @@ TOLD = 3
 _BASES: dict[str, Literal[0, 1]] = {"0": 0, "1": 1}
 REPEATED, REPEATS = 20, 5
 """Triplets, and trials of each, that tell a noise ceiling."""
+UNNAMED = "rows of the embedding have no names: row i is taken for object i"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,8 @@ class Judged:
     notes: tuple[str, ...] = ()
 
     def with_embeddings(self, given: Embeddings, *, file: Path) -> Study:
-        """Join an embedding: rows are found by the objects' names, or taken in the order of the numbers.
+        """Join an embedding: rows are found by the objects' names, or taken in the order of the numbers where either
+        has no names.
 
         Parameters
         ----------
@@ -74,6 +76,8 @@ class Judged:
         """
         objects = self.triplets.objects
         if self.names is not None:
+            numbered, given = given, with_names(given, self.names)
+            unnamed = () if given is numbered else (UNNAMED,)
             found = rows_by_name(self.names, given, file=file)
             chosen = np.array([found[name] for name in self.names if name in found])
             places = np.array([place for place, name in enumerate(self.names) if name in found])
@@ -86,7 +90,9 @@ class Judged:
         reference = None if self.reference is None else self.reference[places]
         kept = given.subset(chosen)
         some, notes = self._among(places, kept.names)
-        return Study(embeddings=kept, triplets=some, reference=reference, notes=(*self.notes, *notes))
+        return Study(
+            embeddings=kept, triplets=some, reference=reference, notes=(*self.notes, *unnamed, *notes)
+        )
 
     def _among(self, places: np.ndarray, names: Sequence[str]) -> tuple[Triplets, list[str]]:
         """The triplets among the objects `places`, numbered anew."""
@@ -122,6 +128,8 @@ def read_judged(
     base: Base = "auto",
     odd: Odd = "auto",
     count: int | None = None,
+    option: str = "--triplets",
+    ways: Sequence[str] = ("--base", "--reference"),
 ) -> Judged:
     """Triplets, the objects' names and a reference embedding, with mistakes in the numbering named.
 
@@ -132,6 +140,8 @@ def read_judged(
     reference : an embedding of the same objects learned from people's choices, such as VICE.
     base, odd : how the file counts, and where the odd one stands, if that cannot be told.
     count : how many rows the embedding has, which tells the number of objects where no names are given.
+    option : what a message calls the file.
+    ways : options of the command that tell how the file counts.
 
     Raises
     ------
@@ -150,21 +160,23 @@ def read_judged(
         remedy = "give one row per object, or name the objects with --objects"
         raise InputError(problem, file=reference, field="--reference", remedy=remedy)
     try:
-        read = _read(triplets, known, base, odd)
+        read = read_rows(triplets, known, base, odd, ways=ways)
     except InputError as error:
         found = None if points is None or error.field != "base" else diagnose(triplets, points).fits
         if found is None:
             raise
-        read = _read(triplets, known, "1" if found.base else "0", odd)
+        read = read_rows(triplets, known, "1" if found.base else "0", odd, ways=ways)
     if points is None:
         return Judged(triplets=read, names=names, reference=None)
     told = diagnose(read, points)
     if told.as_given is False and told.fits is not None:
-        raise InputError(told.verdict, file=triplets, field="--triplets", remedy=_reading(told.fits))
+        raise InputError(told.verdict, file=triplets, field=option, remedy=_reading(told.fits, ways))
     return Judged(triplets=read, names=names, reference=points, notes=(f"triplets: {told.verdict}",))
 
 
-def _read(file: Path, objects: int | None, base: Base, odd: Odd) -> Triplets:
+def read_rows(
+    file: Path, objects: int | None, base: Base, odd: Odd = "auto", *, ways: Sequence[str] = ("--base",)
+) -> Triplets:
     """`read_triplets` whose remedies are options of the command line."""
     from visus.data.triplets import read_triplets
 
@@ -173,7 +185,9 @@ def _read(file: Path, objects: int | None, base: Base, odd: Odd) -> Triplets:
     except InputError as error:
         remedy = error.remedy
         if error.field == "base":
-            remedy = "state --base 0 or --base 1, or give --reference, which shows which of them fits"
+            told = {"--base": "state --base 0 or --base 1"}
+            told["--reference"] = "give --reference, which shows which of them fits"
+            remedy = ", or ".join(told[way] for way in ways)
         elif remedy is not None:
             remedy = remedy.replace("base=", "--base ").replace("odd=", "--odd ").replace('"', "")
         raise InputError(error.problem, file=error.file, field=error.field, remedy=remedy) from None
@@ -233,6 +247,13 @@ def read_reference(file: Path) -> Float32[Tensor, "m d"]:
     return values
 
 
+def with_names(given: Embeddings, names: Sequence[str]) -> Embeddings:
+    """Objects' names for rows that are merely numbered, as in a plain .npy file, if there are as many."""
+    if given.names == tuple(map(str, range(len(names)))):
+        return replace(given, names=tuple(names))
+    return given
+
+
 def rows_by_name(names: Sequence[str], given: Embeddings, *, file: Path) -> dict[str, int]:
     """The row of every name that the embedding has: by the name itself, or else by a picture file of that name.
 
@@ -273,8 +294,10 @@ def plain_name(name: str) -> str:
     return name if ending is None else name[: -len(ending)].replace("\\", "/").rpartition("/")[2]
 
 
-def _reading(fits: Any) -> str:
+def _reading(fits: Any, ways: Sequence[str]) -> str:
     words = []
+    if "--base" not in ways:
+        return "write columns a, b, odd with numbers from 0"
     if fits.base != 0:
         words.append("--base 1" if fits.base == 1 else "--base 0")
     if fits.odd in ("first", "choice"):

@@ -13,11 +13,10 @@ from visus.methods.vgloss.claims.arms import Size
 from visus.methods.vgloss.claims.data import Real, encoded, folds, others, real_classes, text_encoder
 from visus.methods.vgloss.claims.proxy import learned
 from visus.methods.vgloss.claims.sharing import alone
-from visus.methods.vgloss.claims.texts import lexical
+from visus.methods.vgloss.claims.texts import keeping_all, lexical
 from visus.methods.vgloss.config import VGlossConfig
 from visus.methods.vgloss.estimator import EncoderPair, VGlossClassifier
 from visus.methods.vgloss.model.classes import ClassTexts, SeenClasses
-from visus.methods.vgloss.model.cleaner import DescriptionCleaner
 from visus.methods.vgloss.model.confusion import ConfusionFinder, Pairs
 from visus.methods.vgloss.model.describe import add_contrast
 from visus.methods.vgloss.model.languages import Decoding, open_language
@@ -99,7 +98,7 @@ def told_apart(silver: Silver, real: Real, unseen: list[int], pairs: Pairs) -> C
         [real.concepts[i] for i in unseen],
         open_language("lexical"),
         {frozenset((keys[i], keys[j])) for i, j in pairs},
-        cleaner=DescriptionCleaner(visual_filter=False),
+        cleaner=keeping_all(),
         decoding=Decoding(temperature=0.0),
     )
     return ClassTexts.of(told)

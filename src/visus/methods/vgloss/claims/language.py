@@ -18,8 +18,7 @@ from visus.methods.vgloss.claims.arms import WRITTEN, Size
 from visus.methods.vgloss.claims.data import Real, encoded, real_classes
 from visus.methods.vgloss.claims.proxy import learned, places
 from visus.methods.vgloss.claims.sharing import alone
-from visus.methods.vgloss.claims.texts import texts_of
-from visus.methods.vgloss.model.cleaner import DescriptionCleaner
+from visus.methods.vgloss.claims.texts import keeping_all, lexicon, texts_of
 from visus.methods.vgloss.model.describe import describe
 from visus.methods.vgloss.model.languages import CachedLM, Decoding, LanguageModel, open_language
 from visus.methods.vgloss.model.languages.opening import smollm2
@@ -48,7 +47,7 @@ def measured(arm: str, size: Size, run: Any) -> tuple[Scores, Texts]:
     rows = encoded(texts, run.cache).weights
     mapped = learned(known.weights, real, unseen, size)(rows)
     photos = F.normalize(real.photos[unseen], dim=-1)
-    report = quality_report(texts, similarity=(rows @ rows.T).numpy())
+    report = quality_report(texts, similarity=(rows @ rows.T).numpy(), lexicon=lexicon())
     scores = {
         "top1": float((places(photos @ mapped.T) < 1).double().mean()),
         "prototype_top1": float((places(real.prototypes[unseen] @ mapped.T) < 1).double().mean()),
@@ -90,7 +89,7 @@ def written(
             concepts,
             CachedLM(lm or LateModel(), cache),
             prompter=SemanticPrompter(exemplars=1, fields=FIELDS[arm]),
-            cleaner=DescriptionCleaner(visual_filter=False),
+            cleaner=keeping_all(),
             n=1,
             decoding=Decoding(temperature=0.0, max_new_tokens=size.tokens),
             keys=[concept.label for concept in concepts],

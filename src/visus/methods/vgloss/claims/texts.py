@@ -16,6 +16,7 @@ from visus.methods.vgloss.model.exchange import dclip_sentence, match_names, rea
 from visus.methods.vgloss.model.labels import published_file
 from visus.methods.vgloss.model.languages import Decoding, open_language
 from visus.methods.vgloss.model.silver import Silver
+from visus.methods.vgloss.model.visual import VisualLexicon, visual_lexicon
 
 CUPL, DCLIP = "cupl_prompts.json", "descriptions/dclip_imagenet.json"
 
@@ -78,18 +79,28 @@ def dclip(real: Real) -> Texts:
 @functools.lru_cache(maxsize=2)
 def lexical(real: Real, size: Size) -> Silver:
     """What the model-free generator writes; glosses are rarely about looks, so all sentences stay."""
-    cleaner = DescriptionCleaner(visual_filter=False)
     decoding = Decoding(greedy=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class that falls back says what its entry says
         return describe(
             real.concepts,
             open_language("lexical"),
-            cleaner=cleaner,
+            cleaner=keeping_all(),
             n=size.lexical,
             decoding=decoding,
             keys=real.names,
         )
+
+
+def keeping_all() -> DescriptionCleaner:
+    """A cleaner that keeps sentences on what cannot be seen."""
+    return DescriptionCleaner(visual_filter=False, lexicon=lexicon())
+
+
+@functools.lru_cache(maxsize=1)
+def lexicon() -> VisualLexicon:
+    """The visual words, gathered from WordNet once per process."""
+    return visual_lexicon()
 
 
 def _published(real: Real, found: dict[str, list[str]]) -> Texts:

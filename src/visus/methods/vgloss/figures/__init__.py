@@ -1,6 +1,5 @@
-"""Pictures: accuracies of description sets, their differences, the sentences that decided, quality, the report."""
+"""Pictures: differences of description sets, the sentences that decided, quality, the report."""
 
-from visus.methods.vgloss.figures.arms import Arm, draw_arms, summary
 from visus.methods.vgloss.figures.cards import draw_card
 from visus.methods.vgloss.figures.differences import draw_differences
 from visus.methods.vgloss.figures.evidence import draw_evidence
@@ -8,12 +7,9 @@ from visus.methods.vgloss.figures.quality import draw_quality
 from visus.methods.vgloss.figures.report import figures
 
 __all__ = [
-    "Arm",
-    "draw_arms",
     "draw_card",
     "draw_differences",
     "draw_evidence",
     "draw_quality",
     "figures",
-    "summary",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visus.methods.vgloss.figures.arms import Arm, draw_arms, summary
+from visus.drawing import Mark, draw_marks, seed_marks
 from visus.methods.vgloss.figures.evidence import draw_evidence
 from visus.protocols import Evidence, Figure, PaperEvidence
 
@@ -88,15 +88,15 @@ def _figure(
 ) -> Figure:
     about = paper.experiments.get(experiment, {})
     what = MEASURES.get(metric, metric.replace("_", " "))
-    shown = sorted(summary(arms), key=lambda arm: -arm.value)
+    shown = sorted(seed_marks(arms), key=lambda arm: -arm.value)
     named = [
-        Arm(name=NAMES.get(arm.name, arm.name.replace("_", " ")), value=arm.value, seeds=arm.seeds)
+        Mark(name=NAMES.get(arm.name, arm.name.replace("_", " ")), value=arm.value, seeds=arm.seeds)
         for arm in shown
     ]
     title, title_zh = about.get("title") or experiment.replace("_", " "), about.get("title_zh") or experiment
     return Figure(
         name=f"vgloss-{experiment}-{metric}".replace("_", "-"),
-        svg=draw_arms(named, what=what, percent=metric in MEASURES),
+        svg=draw_marks(named, what=what, percent=metric in MEASURES),
         caption=f"{title}: {what} by arm. Marks are seeds, strokes their means.",
         caption_zh=f"{title_zh}：各方法的 {metric}。标记为随机种子，竖线为均值。",
     )

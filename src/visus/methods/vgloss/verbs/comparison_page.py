@@ -80,7 +80,8 @@ def comparison_page(
     title: str,
 ) -> Page:
     """Accuracies, what the sets are worth against controls, every difference."""
-    from visus.methods.vgloss.figures import Arm, draw_arms, draw_differences
+    from visus.drawing import Band, Mark, draw_marks
+    from visus.methods.vgloss.figures import draw_differences
     from visus.webpage import Page
 
     judged, differences = found
@@ -95,13 +96,14 @@ def comparison_page(
         page.add_text(warning, note=True)
     ordered = sorted(judged, key=lambda each: -each.top1)
     marks = [
-        Arm(name=each.arm.name, value=each.top1, interval=each.interval, group=each.arm.kind)
+        Mark(name=each.arm.name, value=each.top1, interval=each.interval, group=each.arm.kind)
         for each in ordered
     ]
     caption = (
         "Top-1 accuracy with 95 % intervals. They overlap more than paired differences would: see below."
     )
-    page.add_drawing(draw_arms(marks, what="top-1 accuracy", chance=judge.chance), caption)
+    chance = Band(name="chance", low=judge.chance, high=judge.chance, aim=False)
+    page.add_drawing(draw_marks(marks, what="top-1 accuracy", bands=[chance], percent=True), caption)
     rows = [
         (
             each.arm.name,
