@@ -236,7 +236,7 @@ def seed_marks(values: Mapping[str, Sequence[float]]) -> list[Mark]:
     ]
 
 
-def shares(axis: Any) -> None:
+def percent_axis(axis: Any) -> None:
     """Ticks of an axis of shares, at whole percents."""
     from matplotlib.ticker import MaxNLocator
 
@@ -290,7 +290,7 @@ def _finish(axes: Any, what: str, percent: bool) -> None:
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.08)
     if percent:
-        shares(axes.xaxis)
+        percent_axis(axes.xaxis)
 
 
 def _legend(figure: Any, axes: Any, groups: Sequence[str]) -> None:

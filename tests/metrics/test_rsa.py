@@ -438,6 +438,7 @@ def test_inference_of_one_model_has_no_pairs(toolbox):
         ({"resamples": 1}, "resamples"),
         ({"people": judgments()[:1]}, "one person"),
         ({"people": judgments(0, 3, 6)}, "stimuli"),
+        ({"people": np.where(np.add.outer(range(9), range(9)) == 1, np.nan, judgments()[1:])}, "lack pairs"),
     ],
 )
 def test_wrong_inference_is_told(change, told, toolbox):

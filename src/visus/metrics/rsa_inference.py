@@ -122,7 +122,7 @@ def infer_models(
     Raises
     ------
     MissingExtra : rsatoolbox is not installed.
-    InputError : one person only, no model, or other stimuli than the people's.
+    InputError : one person only, no model, other stimuli than the people's, or pairs that somebody lacks.
     """
     toolbox = need("rsatoolbox", extra="rsa", purpose="inference between models")
     inference = need("rsatoolbox.inference", extra="rsa", purpose="inference between models")
@@ -135,6 +135,9 @@ def infer_models(
     vectors = next(iter(checked.values()))[1]
     if len(vectors) < 2:
         raise InputError("holds one person", field="people", remedy="use visus.metrics.rsa.rsa_interval")
+    if any(np.isnan(rows).any() for pair in checked.values() for rows in pair):
+        remedy = "use visus.metrics.rsa.rsa_interval, which leaves them out"
+        raise InputError("lack pairs, which rsatoolbox cannot compare", field="people", remedy=remedy)
     fixed = [toolbox.model.ModelFixed(name, mine.mean(axis=0)) for name, (mine, _) in checked.items()]
     # rsatoolbox scores one correction over repeated cross-validation, which fixed models do not have.
     options = {"k_pattern": 1, "k_rdm": 1} if over == "both" else {}

@@ -9,18 +9,14 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from visus.drawing import GREEN, QUIET, VERMILION
+from visus.drawing import GREEN, VERMILION, Mark
 from visus.errors import InputError
 from visus.methods.alignment.figures import (
-    GUESSING,
-    Band,
     ConceptMark,
-    Mark,
     draw_attribute,
     draw_calibration,
     draw_concepts,
     draw_effects,
-    draw_marks,
     draw_matrices,
     draw_uncertainty,
     figures,
@@ -51,7 +47,6 @@ def texts(svg):
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: draw_marks(MARKS, what="accuracy", bands=[GUESSING], percent=True, title="marks"),
         lambda: draw_calibration(
             np.array([0.4, math.nan, 0.8]), np.array([0.5, math.nan, 0.7]), np.array([3.0, 0.0, 9.0])
         ),
@@ -62,7 +57,7 @@ def texts(svg):
         lambda: draw_attribute("size", [1e6, 1e8, 1e7], [0.4, 0.5, 0.6]),
         lambda: draw_effects(MARKS),
     ],
-    ids=["marks", "calibration", "concepts", "uncertainty", "matrices", "kinds", "sizes", "effects"],
+    ids=["calibration", "concepts", "uncertainty", "matrices", "kinds", "sizes", "effects"],
 )
 def test_the_same_numbers_give_the_same_drawing(draw):
     svg = draw()
@@ -70,19 +65,6 @@ def test_the_same_numbers_give_the_same_drawing(draw):
     assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     assert "<script" not in svg
     assert "mathdefault" not in svg
-
-
-def test_marks_are_named_with_their_groups_and_lines():
-    band = Band(name="noise ceiling", low=0.6, high=0.7)
-    svg = draw_marks(MARKS, what="accuracy", bands=[GUESSING, band], percent=True)
-    assert {"first", "second", "unknown", "seeds", "one", "other", "accuracy"} <= {*texts(svg)}
-    assert "guessing 33.3 %" in texts(svg)
-    assert "noise ceiling 60.0 % to 70.0 %" in texts(svg)
-    assert QUIET in svg
-    assert GREEN in svg
-    assert "accuracy" in texts(draw_marks(MARKS[:1], what="accuracy"))
-    with pytest.raises(InputError, match="nothing to draw"):
-        draw_marks([], what="accuracy")
 
 
 def test_best_and_worst_concepts_are_shown_and_those_without_triplets_are_not():

@@ -101,6 +101,15 @@ def test_rows_are_found_by_name_and_absent_objects_are_told(study, network, tria
         done("score", name, "--triplets", trials, "--objects", names, "--out", out)
         scores[name.stem] = json.loads((out / "scores.json").read_text())["accuracy"]
     assert len(set(scores.values())) == 1
+    np.save(tmp_path / "numbered.npy", given.values.numpy())
+    capsys.readouterr()
+    words = ["--triplets", trials, "--objects", names, "--out", tmp_path / "numbered"]
+    done("score", tmp_path / "numbered.npy", *words)
+    assert "row i is taken for object i" in capsys.readouterr().out
+    assert json.loads((tmp_path / "numbered" / "scores.json").read_text())["accuracy"] in scores.values()
+    assert pd.read_csv(tmp_path / "numbered" / "objects.csv")["name"].tolist() == [*given.names]
+    np.save(tmp_path / "numbered.npy", given.values[:90].numpy())
+    assert "named like an object" in refused("score", tmp_path / "numbered.npy", *words)
     kept = np.sort(order[:90])
     write_embeddings(tmp_path / "some.npz", given.subset(kept))
     capsys.readouterr()
@@ -154,7 +163,8 @@ def test_slips_of_counting_are_refused_in_words(study, network, trials, tmp_path
     # where 0 and the last number are both unused the reference decides
     middle = tmp_path / "middle.npy"
     np.save(middle, rows[(rows > 0).all(axis=1) & (rows < 119).all(axis=1)])
-    assert "--base 0 or --base 1" in refused(*words, middle)
+    assert "--base 0 or --base 1, or give --reference" in refused(*words, middle)
+    assert "reference" not in refused("compare", study / "networks", "--triplets", middle, "--out", out)
     done(*words, middle, "--reference", reference)
     mine = rows[(rows > 0).all(axis=1) & (rows < 119).all(axis=1)]
     expected = odd_positions(cosines(read_embeddings(network).values.double().numpy()), mine)

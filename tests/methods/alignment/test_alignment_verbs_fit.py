@@ -178,6 +178,18 @@ def test_a_refused_fit_leaves_no_folder(study, network, train, tmp_path):
     assert not out.exists()
 
 
+def test_how_judged_trials_count_is_told_by_the_reference(study, network, tmp_path):
+    middle, train = tmp_path / "middle.npy", study / "things" / "triplets" / "train_90.npy"
+    rows = read_triplets(study / "things" / "trials.tsv", objects=120).rows
+    np.save(middle, rows[(rows > 0).all(axis=1) & (rows < 119).all(axis=1)])
+    words = ["fit", network, "--triplets", train, "--judged", middle, "--aligner", "center"]
+    message = refused(*words, "--base", "0", "--out", tmp_path / "run")
+    assert "give --reference" in message
+    assert "state --base" not in message
+    done(*words, "--reference", study / "things" / "reference.npy", "--out", tmp_path / "run")
+    assert (tmp_path / "run" / "transform.npz").is_file()
+
+
 def test_evaluate_says_what_the_estimator_says(run, study, network, tmp_path, capsys):
     test = study / "things" / "triplets" / "test_10.npy"
     found = done(
@@ -210,6 +222,14 @@ def test_predict_finds_the_odd_one_of_three(run, study, tmp_path):
     assert np.allclose(rows[["p_1", "p_2", "p_3"]], asked["probabilities"], atol=1e-6)
     names = [[given.names[i] for i in row] for row in np.load(tmp_path / "rows.npy")]
     assert rows["label"].tolist() == [row[i] for row, i in zip(names, asked["label"].tolist(), strict=True)]
+    # numbers from 1, told where they can be, else asked for
+    np.save(tmp_path / "rows.npy", np.array([[3, 1, 2], [6, 7, 8]]))
+    assert "--base 0 or --base 1" in refused("predict", *words, "--out", tmp_path / "no.csv")
+    done("predict", *words, "--base", "1", "--out", tmp_path / "again.csv")
+    assert pd.read_csv(tmp_path / "again.csv").equals(rows)
+    np.save(tmp_path / "rows.npy", np.array([[30, 1, 2]]))
+    done("predict", *words, "--out", tmp_path / "last.csv")
+    assert pd.read_csv(tmp_path / "last.csv")["items"][0].startswith(given.names[29])
     write_embeddings(three, given.subset([1, 2]))
     assert "three objects" in refused("predict", three, "--model", run, "--out", tmp_path / "no.csv")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shutil
 import sys
 
@@ -145,6 +146,10 @@ def test_similarities_and_distances_are_never_mixed_up(study, tmp_path):
     assert values[0] == pytest.approx(values[1])
     out = tmp_path / "out"
     words = ["rsa", pictures / "network.npy", "--out", out, "--judgments"]
+    alike = mean.max() - mean + np.eye(len(mean))
+    np.save(tmp_path / "alike.npy", alike)
+    message = refused(*words, tmp_path / "alike.npy", "--values", "distance")
+    assert "state --values similarity" in message
     assert "--values distance or --values similarity" in refused(*words, tmp_path / "apart.npy")
     mat = pictures / "judgments_general.mat"
     assert "only for .npy" in refused(*words, mat, "--values", "distance")
@@ -153,6 +158,18 @@ def test_similarities_and_distances_are_never_mixed_up(study, tmp_path):
     few = tmp_path / "few.npy"
     write_embeddings(few, read_embeddings(pictures / "network.npy").subset(list(range(20))))
     assert "20 rows for 30 judged pictures" in refused("rsa", few, "--judgments", mat, "--out", out)
+
+
+def test_pairs_that_somebody_did_not_judge_are_left_out(study, tmp_path, capsys):
+    pictures = study / "pictures"
+    values = read_cichy(pictures / "judgments_general.mat").values.copy()
+    values[0, 1, 2] = values[0, 2, 1] = values[3, 4, 5] = values[3, 5, 4] = np.nan
+    np.save(tmp_path / "gaps.npy", values)
+    words = ["--judgments", tmp_path / "gaps.npy", "--values", "distance", "--resamples", "20"]
+    done("rsa", pictures / "network.npy", *words, "--tests", "10", "--out", tmp_path / "out")
+    assert "No tests: rsatoolbox needs every pair" in capsys.readouterr().out
+    found = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert math.isfinite(found["spearman"]["models"]["embedding"]["value"])
 
 
 def test_rsatoolbox_tests_the_models_where_it_is_installed(study, tmp_path):

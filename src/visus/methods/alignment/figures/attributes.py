@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from visus.drawing import FAINT, INK, QUIET, SERIES, drawing, headline, svg
+from visus.drawing import FAINT, INK, QUIET, SERIES, Mark, drawing, headline, percent_axis, svg
 from visus.errors import InputError
-from visus.methods.alignment.figures.marks import Mark, shares
 
 
 def draw_attribute(
@@ -46,7 +45,7 @@ def draw_attribute(
             axes.xaxis.set_major_formatter(lambda value, _: _short(value))
             axes.xaxis.set_minor_formatter(lambda value, _: "")
         axes.set(xlabel=name, ylabel="odd-one-out accuracy")
-        shares(axes.yaxis)
+        percent_axis(axes.yaxis)
         axes.margins(x=0.15, y=0.12)
         axes.grid(axis="y", color=FAINT, linewidth=0.6)
         axes.set_axisbelow(True)

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from visus.drawing import FAINT, QUIET, SERIES, Band, drawing, headline, svg
 from visus.errors import InputError
 
-
 GUESSING = Band(name="guessing", low=1 / 3, high=1 / 3, aim=False)
 """One of three."""
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from visus.drawing import BLUE, FAINT, GREEN, INK, QUIET, VERMILION, drawing, headline, many, svg
+from visus.drawing import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    QUIET,
+    VERMILION,
+    drawing,
+    headline,
+    many,
+    percent_axis,
+    svg,
+)
 from visus.errors import InputError
-from visus.methods.alignment.figures.marks import shares
 
 SHOWN = 8
 WORDS = 44
@@ -68,7 +79,7 @@ def draw_concepts(concepts: Sequence[ConceptMark], *, shown: int = SHOWN, title:
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.1)
         axes.axvline(2 / 3, color=QUIET, linestyle=":", linewidth=1.1)
         axes.set_xlabel("share of triplets judged wrong (dotted: guessing)")
-        shares(axes.xaxis)
+        percent_axis(axes.xaxis)
         axes.grid(axis="x", color=FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines["left"].set_visible(False)

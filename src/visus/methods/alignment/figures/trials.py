@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from visus.drawing import Mark
 from visus.methods.alignment.claims.samples import read_concepts, read_matrices
 from visus.methods.alignment.figures.attributes import draw_effects
 from visus.methods.alignment.figures.concepts import ConceptMark, draw_concepts
-from visus.methods.alignment.figures.marks import Mark
 from visus.methods.alignment.figures.matrices import draw_matrices, leaf_order
 from visus.protocols import Figure, PaperEvidence
 

@@ -53,7 +53,8 @@ def fit(
         out: folder for the run.
         aligner: probe (linear map trained on the triplets), glocal (the same, keeping the similarities of
             unrelated images), ridge (closed form, needs --reference), center, none.
-        reference: embedding learned from people's choices, such as VICE (.npy), for ridge.
+        reference: embedding learned from people's choices, such as VICE (.npy): what ridge predicts. The others do not
+            learn from it; it shows how the triplets are counted, and its own accuracy is told beside theirs.
         judged: other triplets of the same objects to be judged out of fold, such as repeated trials; those learned
             from if left out.
         objects: names of the objects in the order of their numbers; see score.

@@ -110,7 +110,11 @@ def read_judgments(
         if values is None:
             remedy = "state --values distance or --values similarity"
             raise InputError("does not tell what its numbers are", file=file, field="--values", remedy=remedy)
-        return layouts.Judgments(values=read_array(file), kind=values, file=file)
+        try:
+            return layouts.Judgments(values=read_array(file), kind=values, file=file)
+        except InputError as error:
+            remedy = error.remedy and error.remedy.replace('kind="similarity"', "--values similarity")
+            raise InputError(error.problem, file=error.file, field=error.field, remedy=remedy) from None
     if values is not None:
         raise InputError("is only for .npy files", file=file, field="--values", remedy="leave it out")
     if suffix in (".pkl", ".pickle", ".p"):
@@ -177,8 +181,13 @@ class Agreement:
             self._infer(draw, tests, seed)
 
     def _infer(self, over: Over, resamples: int, seed: int) -> None:
+        import numpy as np
+
         from visus.metrics.rsa import infer_models
 
+        if np.isnan(self.people.values).any():
+            self.note = "No tests: rsatoolbox needs every pair to be judged by everyone."
+            return
         try:
             self.inference = infer_models(
                 self.models, self.people.values, over=over, resamples=resamples, seed=seed
