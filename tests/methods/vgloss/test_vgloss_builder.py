@@ -173,6 +173,10 @@ def test_pooling_all_texts_and_averaging_two_classifiers_are_different_ensembles
     torch.testing.assert_close(pooled.weights[1], both.weights[1])  # one and one
     assert both.texts[3:] == ("a photo of a crane.", "a lorry with large wheels", *both.texts[5:])
     assert both.owner.tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 2]
+    rows = both.embeddings * both.share[:, None]
+    again = torch.stack([rows[both.owner == i].sum(0) for i in range(3)])
+    torch.testing.assert_close(again / again.norm(dim=1, keepdim=True), both.weights)
+    torch.testing.assert_close(torch.zeros(3).index_add(0, both.owner, both.share), torch.ones(3))
     with pytest.raises(InputError, match="averaged"):
         average(one, builder.build({"other": ["x"]}))
 

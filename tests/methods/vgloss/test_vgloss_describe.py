@@ -130,7 +130,7 @@ def test_a_class_without_usable_text_falls_back_with_a_warning():
     def silent(prompt: str) -> list[str]:
         return ["I'm sorry."] if last_name(prompt) in ("heron", "blorp two") else colored(prompt)
 
-    with pytest.warns(UserWarning, match=r"no usable description of heron, blorp_two"):
+    with pytest.warns(UserWarning, match=r"no usable description of heron, blorp two"):
         silver = run(Scripted(silent), concepts=[*BIRDS, COINED])
     assert silver.classes["heron"].normal[0].startswith("A heron, a grey or white wading bird")
     assert silver.classes["blorp_two"].normal == ("A blorp two.",)

@@ -105,8 +105,10 @@ def test_answers_before_a_failure_are_kept(tmp_path):
         return [prompt]
 
     lm = Scripted(failing)
+    cached = CachedLM(lm, tmp_path, group=1)
     with pytest.raises(ConnectionError):
-        CachedLM(lm, tmp_path, group=1).generate([f"p{i}" for i in range(6)])
+        cached.generate([f"p{i}" for i in range(6)])
+    assert (cached.hits, cached.misses) == (0, 3)  # what is told as kept is kept
     assert CachedLM("scripted", tmp_path).generate(["p0", "p1", "p2"]) == [["p0"], ["p1"], ["p2"]]
 
 

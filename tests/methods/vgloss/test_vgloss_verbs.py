@@ -185,7 +185,7 @@ def test_describe_writes_meanings_descriptions_and_quality(tmp_path: Path, capsy
     silver = Silver.read(out)
     assert [each.name for each in silver.classes.values()] == ["lurp", "bazun"]
     assert all("cube" in text or "lurp" in text for text in silver.classes["lurp"].normal)
-    assert silver.meta["lm"] == "lexical-1"
+    assert silver.meta["lm"] == "lexical-2"
     concepts = pd.read_csv(tmp_path / "s.concepts.csv")
     assert concepts["gloss"].tolist() == ["a small red cube of metal", "a large blue ball of rubber"]
     assert concepts["how"].tolist() == ["given", "given"]

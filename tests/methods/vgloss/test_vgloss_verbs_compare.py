@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 from vgloss_files import made, write_npz
 
 from visus.errors import InputError
+from visus.methods.vgloss.estimator import Evidence, Explanation
 from visus.methods.vgloss.model.bridge import TextBridge
 from visus.methods.vgloss.model.builder import TextClassifierBuilder
 from visus.methods.vgloss.verbs.arms import CONTROL, EQUAL, GIVEN, make_arms, read_sets
 from visus.methods.vgloss.verbs.comparing import compare, every_difference, judge_arms
+from visus.methods.vgloss.verbs.explaining import sentence
 from visus.methods.vgloss.verbs.judging import Shown, _Bridged
 from visus.methods.vgloss.verbs.labeled import Labeled, read_labeled
 from visus.methods.vgloss.verbs.texts import is_silver, matched, read_texts
@@ -181,3 +184,23 @@ def test_features_with_and_without_prototypes(tmp_path: Path) -> None:
     assert turned.keys == ("a", "z")
     assert turned.prototypes is not None
     assert turned.prototypes.tolist() == [[2, 3], [0, 1]], "rows follow their classes"
+
+
+def test_two_classes_of_one_name_are_not_matched_by_name(tmp_path):
+    entry = {"name": "crane", "normal": ["A crane."]}
+    file = tmp_path / "cranes.json"
+    file.write_text(json.dumps({"classes": {"n02012849": entry, "n03126707": entry}}))
+    found = matched(file, ["n02012849", "n03126707"], ["crane", "crane"])
+    assert len(found.texts) == 2
+    with pytest.raises(InputError, match="two classes 'crane'"):
+        matched(file, ["crane", "owl"], ["crane", "owl"])
+
+
+def test_a_second_look_is_told_as_such():
+    told = Evidence("a", "long legs", 0.2, 0.1)
+    first = Explanation("a", "b", 0.6, 0.1, (told,))
+    called = {"a": "crane", "b": "owl"}
+    assert "ahead of owl by 0.1000" in sentence(first, called)
+    turned = sentence(replace(first, margin=-0.1), called)
+    assert "put owl ahead by 0.1000" in turned
+    assert "ahead of owl" not in turned

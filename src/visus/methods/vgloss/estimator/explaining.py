@@ -33,7 +33,7 @@ class Explanation:
 
     label, runner_up : names of the two classes with the highest scores.
     probability : of the label.
-    margin : difference of their cosines.
+    margin : difference of their cosines; below 0 where `follow_up` turned the order round.
     evidence : every text of the two, that with the largest effect first.
     """
 

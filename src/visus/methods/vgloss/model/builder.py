@@ -239,15 +239,26 @@ def average(one: ClassWeights, other: ClassWeights) -> ClassWeights:
     rows = F.normalize(one.weights, dim=-1) + F.normalize(other.weights, dim=-1)
     order = torch.cat([one.owner, other.owner]).argsort(stable=True)
     texts = one.texts + other.texts
+    # a row is the sum of its texts, each by its share, over the length of that sum
+    parts = [each.share / _length(each)[each.owner] for each in (one, other)]
+    whole = _length(one).reciprocal() + _length(other).reciprocal()
+    parts = [part / whole[each.owner] for part, each in zip(parts, (one, other))]
     return ClassWeights(
         one.names,
         tuple(texts[i] for i in order.tolist()),
         torch.cat([one.owner, other.owner])[order],
         torch.cat([one.embeddings, other.embeddings])[order],
         F.normalize(rows, dim=-1),
-        torch.cat([one.share, other.share])[order] / 2,
+        torch.cat(parts)[order],
         one.pooling,
     )
+
+
+def _length(made: ClassWeights) -> Float[Tensor, " c"]:
+    """Length of the sum of every class's texts, each by its share."""
+    rows = made.embeddings * made.share[:, None]
+    mean = rows.new_zeros(len(made.names), rows.shape[1]).index_add(0, made.owner, rows)
+    return mean.norm(dim=1).clamp(min=1e-6)
 
 
 def _flat(

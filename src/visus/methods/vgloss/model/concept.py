@@ -113,8 +113,17 @@ def _kinds(synset: Synset) -> tuple[str, ...]:
 
 
 def _parts(synset: Synset) -> tuple[str, ...]:
-    """Names of its parts, or of those of the nearest kind above it that has some."""
+    """Names of its parts, or of those of the nearest kind above it that has some.
+
+    Its meat is none (the grouse that is eaten, of the grouse that flies), nor is a thing of its own first name.
+    """
     for kind in (synset, *synset.closure("@", "@i")):
-        if parts := kind.related("%p"):
-            return tuple(dict.fromkeys(part.words[0] for part in parts)) if kind.lexfile != _TOP else ()
+        parts = [
+            part.words[0]
+            for part in kind.related("%p")
+            if (kind.lexfile, part.lexfile) != ("noun.animal", "noun.food")
+            and part.words[0] != synset.words[0]
+        ]
+        if parts:
+            return tuple(dict.fromkeys(parts)) if kind.lexfile != _TOP else ()
     return ()

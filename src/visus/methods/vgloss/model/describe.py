@@ -80,7 +80,8 @@ def describe(
         fallback += [key] * (not cleaned.kept)
         classes[key] = _silver_class(concept, cleaned.kept or (fallback_text(concept),))
     if fallback:
-        shown = ", ".join(fallback[:GROUP]) + (", ..." if len(fallback) > GROUP else "")
+        names = [classes[key].name for key in fallback[:GROUP]]
+        shown = ", ".join(names) + (", ..." if len(fallback) > GROUP else "")
         warnings.warn(f"no usable description of {shown}: the dictionary's words stand in", stacklevel=2)
     meta = {
         "resource": _resource(concepts),

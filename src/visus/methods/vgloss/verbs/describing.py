@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from visus.methods.vgloss.model.concept import Concept
     from visus.methods.vgloss.model.silver import Silver
 
+AT_ONCE = 16
+"""Prompts a model that runs here answers together; a server gets one by one, so that each answer is kept."""
 SHOWN = 20
 """Classes of the table that the terminal shows; the file has all."""
 
@@ -107,7 +109,7 @@ def describe(
         seed: of the draws.
         device: auto, cpu or cuda, for models that run here.
     """
-    from visus.methods.vgloss.model.languages import Decoding, open_language
+    from visus.methods.vgloss.model.languages import Decoding, HttpLM, open_language
     from visus.methods.vgloss.model.languages.cached import CachedLM
     from visus.methods.vgloss.verbs.encoders import place, text_encoder
 
@@ -128,7 +130,7 @@ def describe(
     if lm is None:
         return
     decoding = Decoding(temperature=temperature, max_new_tokens=max_tokens, seed=seed)
-    asked = CachedLM(lm, files.answers)
+    asked = CachedLM(lm, files.answers, group=1 if isinstance(lm, HttpLM) else AT_ONCE)
     try:
         silver, warned = described(
             concepts,

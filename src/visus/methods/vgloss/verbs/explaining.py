@@ -89,11 +89,15 @@ def explain(
 
 def sentence(found: Explanation, called: dict[str, str]) -> str:
     """A decision in words."""
-    decided = found.decided
-    return (
-        f"{called[found.label]} with {percents(found.probability)}, ahead of {called[found.runner_up]} by "
-        f"{found.margin:.4f} (cosine). What did most for it: “{decided.text}”"
-    )
+    head = f"{called[found.label]} with {percents(found.probability)}"
+    told = f"What did most for it: “{found.decided.text}”"
+    other = called[found.runner_up]
+    if found.margin < 0:  # `follow_up` turned the order round
+        return (
+            f"{head}, by the sentences that set it apart. The descriptions alone put {other} ahead by "
+            f"{-found.margin:.4f} (cosine). {told}"
+        )
+    return f"{head}, ahead of {other} by {found.margin:.4f} (cosine). {told}"
 
 
 def stems(paths: Sequence[Path]) -> list[str]:

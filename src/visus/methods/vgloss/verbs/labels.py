@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 NAME_COLUMNS = ("label", "class", "name", "classname", "category")
 WNID_COLUMN, SYNSET_COLUMN, GLOSS_COLUMN, PARENT_COLUMN = "wnid", "synset", "gloss", "parent"
 LISTS, TABLES = (".txt", ".names"), (".csv", ".tsv")
+TOLD_APART = (
+    "give a table with the columns label and synset (crane.n.05) or gloss as --classes, and fill one in"
+)
 UNSURE = 0.5
 """Meanings less sure than this are worth a look."""
 
@@ -126,9 +129,8 @@ def concepts_of(labels: Labels) -> tuple[list[Concept], list[str]]:
         return mapper.map(labels.names, wnids, labels.given(), parent=parent), notes
     except InputError as error:
         if error.file is None and labels.file is not None:
-            raise InputError(
-                error.problem, file=labels.file, field=error.field, remedy=error.remedy
-            ) from None
+            remedy = TOLD_APART if "would both mean" in error.problem else error.remedy
+            raise InputError(error.problem, file=labels.file, field=error.field, remedy=remedy) from None
         raise
 
 

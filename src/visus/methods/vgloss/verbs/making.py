@@ -72,7 +72,7 @@ def _commands(out: Path) -> list[list[str]]:
     )
     fit = [*start, "fit", str(out / "captions.csv"), "--classes", kinds, "--preset", "smoke", "--out", run]
     told, built = str(out / "described.json"), str(out / "built")
-    sets = ["--descriptions", f"told={kinds}", f"glosses={told}"]
+    sets = ["--descriptions", f"kinds={kinds}", f"glosses={told}"]
     return [
         fit,
         [*start, "predict", test, "--model", run, "--out", str(out / "predictions.csv")],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,11 +93,10 @@ def matched(
     if is_silver(plain):
         silver = _silver(path)
         read, form = silver.texts("both"), "silver"
-        by_name = {each.name: read[key] for key, each in silver.classes.items()}
         if set(keys) & set(read):
             found = {key: read[key] for key in keys if key in read}
             return Told(found, tuple(key for key in keys if key not in read), (), form)
-        read = by_name
+        read = _by_name(silver, read, path)
     else:
         read, form = published(path, dataset=dataset)
     tried = [match_names(read, each) for each in _spellings(names, origin)]
@@ -107,11 +106,6 @@ def matched(
         raise InputError(problem, file=path, remedy="give descriptions of the same classes")
     texts = {keys[i]: [text for text in read[name] if text.strip()] for i, name in sorted(best.found.items())}
     return Told(texts, tuple(keys[i] for i in range(len(keys)) if i not in best.found), best.doubled, form)
-
-
-def with_spoken(texts: ClassTexts, names: Mapping[str, str]) -> ClassTexts:
-    """The same classes with names in words where they are known."""
-    return replace(texts, spoken=tuple(names.get(key, key) for key in texts.names))
 
 
 def are_descriptors(descriptions: Mapping[str, Sequence[str]]) -> bool:
@@ -154,6 +148,23 @@ def _silver(path: Path) -> Silver:
     from visus.methods.vgloss.model.silver import Silver
 
     return Silver.read(path)
+
+
+def _by_name(silver: Silver, read: dict[str, list[str]], path: Path) -> dict[str, list[str]]:
+    """Texts by the classes' names.
+
+    Raises
+    ------
+    InputError : two classes have one name.
+    """
+    found: dict[str, list[str]] = {}
+    for key, each in silver.classes.items():
+        if each.name in found:
+            problem = f"has two classes {each.name!r}, and the pictures' classes go by name"
+            remedy = "name the pictures' classes by the file's keys, or give the two different names"
+            raise InputError(problem, file=path, field=f"class {key!r}", remedy=remedy)
+        found[each.name] = read[key]
+    return found
 
 
 def _spellings(names: Sequence[str], origin: str) -> list[Sequence[str]]:

@@ -75,7 +75,6 @@ class CachedLM:
         found = self._stored(keys, written)
         missing = [prompt for prompt in keys if prompt not in found]
         self.hits += len(keys) - len(missing)
-        self.misses += len(missing)
         if missing and self.lm is None:
             raise InputError(
                 f"holds no answer of {self.identity} to the prompt {missing[0][-60:]!r} with these settings",
@@ -89,6 +88,7 @@ class CachedLM:
             self._store(
                 [(keys[prompt], prompt, each) for prompt, each in zip(part, texts, strict=True)], written
             )
+            self.misses += len(part)
             found |= self._stored({prompt: keys[prompt] for prompt in part}, written)
         return [list(found[prompt]) for prompt in prompts]
 

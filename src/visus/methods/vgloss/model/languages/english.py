@@ -31,6 +31,8 @@ MASS = word_set(
     "broccoli spinach lettuce guacamole spaghetti corn coffee tea wine beer rain fog lightning skin flesh bark "
     "ivory marble granite wax cardboard concrete armor mail seaweed moss ivy wheat barley hay"
 )
+ONE_ONLY = word_set("a an one each every either this that")
+"""Determiners of a singular noun."""
 HEAD_ENDS = word_set(
     "of in on at with without that which who whose having for from by to used as into when where and or made "
     "consisting containing found between under over near resembling covered is are has have it especially "
@@ -111,7 +113,11 @@ def is_plural(phrase: str) -> bool:
 
     >>> is_plural("long legs with claws"), is_plural("glass"), is_plural("cactus"), is_plural("webbed feet")
     (True, False, False, True)
+    >>> is_plural("a machine (outside some banks)")
+    False
     """
+    if phrase.split(maxsplit=1)[:1] and phrase.split(maxsplit=1)[0].lower() in ONE_ONLY:
+        return False
     word = head(phrase).rsplit("-", 1)[-1]
     if word in PLURALS:
         return True

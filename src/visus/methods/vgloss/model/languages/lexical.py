@@ -25,6 +25,8 @@ NOT_A_NOUN = word_set(
     "used made having consisting being of in for relating pertaining capable containing belonging on with by to "
     "involving characterized resembling covered"
 )
+DOES = word_set("has holds lifts contains includes produces removes makes consists")
+"""Verbs with which some glosses begin; none of them is also the plural of a noun that glosses begin with."""
 DOMAIN = re.compile(r"^\([^)]*\)\s*")
 
 
@@ -38,7 +40,7 @@ class LexicalLM:
     [['A crane, a large wading bird, a kind of wading bird.']]
     """
 
-    identity = "lexical-1"
+    identity = "lexical-2"
 
     def generate(
         self,
@@ -98,12 +100,16 @@ def noun_phrase(gloss: str) -> str:
 
     >>> noun_phrase("(zoology) large wading bird"), noun_phrase("used for digging"), noun_phrase("amber eyes")
     ('a large wading bird', 'something used for digging', 'amber eyes')
+    >>> noun_phrase("lifts and moves heavy objects")
+    'something that lifts and moves heavy objects'
     """
     gloss = DOMAIN.sub("", gloss).strip().rstrip(".")
     if not gloss:
         return ""
     if gloss.split()[0].lower() in NOT_A_NOUN:
         return f"something {gloss}"
+    if gloss.split()[0].lower() in DOES:
+        return f"something that {gloss}"
     return with_article(gloss)
 
 

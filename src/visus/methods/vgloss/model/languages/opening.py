@@ -38,7 +38,7 @@ def open_language(
     MissingExtra : it needs a package that is not installed.
 
     >>> open_language("lexical").identity
-    'lexical-1'
+    'lexical-2'
     """
     text = str(name)
     if text == "lexical":
