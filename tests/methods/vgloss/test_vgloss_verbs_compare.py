@@ -16,6 +16,7 @@ from visus.errors import InputError
 from visus.methods.vgloss.estimator import Evidence, Explanation
 from visus.methods.vgloss.model.bridge import TextBridge
 from visus.methods.vgloss.model.builder import TextClassifierBuilder
+from visus.methods.vgloss.model.silver import Silver, SilverClass
 from visus.methods.vgloss.verbs.arms import CONTROL, EQUAL, GIVEN, make_arms, read_sets
 from visus.methods.vgloss.verbs.comparing import compare, every_difference, judge_arms
 from visus.methods.vgloss.verbs.explaining import sentence
@@ -67,6 +68,22 @@ def test_arms_are_the_sets_at_their_and_at_equal_counts_and_controls(tmp_path: P
     assert (kinds.count(GIVEN), kinds.count(EQUAL), kinds.count(CONTROL)) == (2, 2, 6)
 
 
+def test_a_mark_chooses_the_texts_of_a_described_set(tmp_path: Path) -> None:
+    classes = {
+        "a": SilverClass(name="owl", normal=("An owl.",), contrastive={"b": ("Rounder than a crane.",)}),
+        "b": SilverClass(name="crane", normal=("A crane.",)),
+    }
+    file = tmp_path / "s#1.json"
+    Silver(classes=classes, meta={}).write(file)
+    data = Labeled(("a", "b"), ("owl", "crane"), (0, 1))
+    sets = read_sets([f"alone={file}", f"against={file}#contrastive", f"all={file}#both"])
+    assert {each.path for each in sets.values()} == {file}
+    told = {arm.name: arm.texts for arm in make_arms(data, sets, dictionary=False).arms}
+    assert told["alone"] == {"a": ["An owl."], "b": ["A crane."]}
+    assert told["against"] == {"a": ["Rounder than a crane."], "b": ["A crane."]}, "none: the normal ones"
+    assert told["all"]["a"] == ["An owl.", "Rounder than a crane."]
+
+
 def test_bridged_folds_equal_a_slow_transcription() -> None:
     generator = torch.Generator().manual_seed(1)
     count, rows = 24, torch.randn(48, 6, generator=generator)
@@ -106,10 +123,9 @@ def test_differences_are_paired_and_corrected(tmp_path: Path) -> None:
             target = torch.arange(40) % 2
             return torch.nn.functional.one_hot(torch.where(right, target, 1 - target), 2).float()
 
-    sets = {
-        "good": write(tmp_path / "good.json", {"a": ["good"], "b": ["x."]}),
-        "poor": write(tmp_path / "poor.json", {"a": ["poor."], "b": ["x."]}),
-    }
+    write(tmp_path / "good.json", {"a": ["good"], "b": ["x."]})
+    write(tmp_path / "poor.json", {"a": ["poor."], "b": ["x."]})
+    sets = read_sets([str(tmp_path / "good.json"), str(tmp_path / "poor.json")])
     data = Labeled(("a", "b"), ("a", "b"), tuple(i % 2 for i in range(40)))
     arms = make_arms(data, sets)
     shown = Shown(("a", "b"), data.labels, torch.zeros(40, 2))

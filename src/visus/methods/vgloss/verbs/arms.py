@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, cast, get_args
 
 from visus.errors import InputError
+from visus.methods.vgloss.model.silver import Use
 from visus.methods.vgloss.verbs.labeled import Labeled, concepts_of_set
 from visus.methods.vgloss.verbs.texts import Told, matched
 
@@ -43,24 +45,38 @@ class Arms:
     notes: tuple[str, ...]
 
 
-def read_sets(descriptions: Sequence[str]) -> dict[str, Path]:
-    """`name=file` or `file` (named by its stem), each name once.
+class DescriptionSet(NamedTuple):
+    """A file, and which of its texts: those on a class alone, those against its neighbors, or both."""
+
+    path: Path
+    use: Use = "normal"
+
+
+def read_sets(descriptions: Sequence[str]) -> dict[str, DescriptionSet]:
+    """`name=file` or `file` (named by its stem), each name once; `file#contrastive` or `file#both` for other than
+    the normal texts of a file that has both.
 
     Raises
     ------
     InputError : none, a name twice, or a file that is not there.
+
+    >>> read_sets([])
+    Traceback (most recent call last):
+    visus.errors.InputError: --descriptions: is empty. What to do: give at least one name=file.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, DescriptionSet] = {}
     for each in descriptions:
         name, equals, rest = each.partition("=")
-        path = Path(rest if equals else each)
+        file, mark, use = (rest if equals else each).rpartition("#")
+        marked = mark and use in get_args(Use)
+        path = Path(file if marked else rest if equals else each)
         name = name if equals else path.stem
         if not name or name in found:
             problem = f"{name!r} stands twice" if name else f"{each!r} has no name"
             raise InputError(problem, field="--descriptions", remedy="write name=file, each name once")
         if not path.is_file():
             raise InputError("does not exist", file=path, field="--descriptions", remedy="check the path")
-        found[name] = path
+        found[name] = DescriptionSet(path, cast(Use, use) if marked else "normal")
     if not found:
         raise InputError("is empty", field="--descriptions", remedy="give at least one name=file")
     return found
@@ -68,7 +84,7 @@ def read_sets(descriptions: Sequence[str]) -> dict[str, Path]:
 
 def make_arms(
     data: Labeled,
-    sets: Mapping[str, Path],
+    sets: Mapping[str, DescriptionSet],
     *,
     count: int = 0,
     dictionary: bool = True,
@@ -88,8 +104,8 @@ def make_arms(
     InputError : a set about other classes, or fewer than two classes that all sets describe.
     """
     told = {
-        name: matched(path, data.keys, data.names, origin=data.origin, dataset=dataset)
-        for name, path in sets.items()
+        name: matched(chosen.path, data.keys, data.names, origin=data.origin, dataset=dataset, use=chosen.use)
+        for name, chosen in sets.items()
     }
     notes = [
         f"the set {name} is read in the form of {each.form}"

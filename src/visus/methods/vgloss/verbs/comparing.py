@@ -77,7 +77,8 @@ def compare(
     Args:
         images: one folder of pictures per class; ImageNet, STL-10, CIFAR, Flowers-102 or FGVC-Aircraft as published; a
             table with the columns path and label; or a .npz with features, wnid or label, and optionally classifier.
-        descriptions: name=file per set: what describe wrote, or files of CuPL or DCLIP.
+        descriptions: name=file per set: what describe wrote (file#contrastive and file#both for other than the normal
+            texts), or files of CuPL or DCLIP.
         model: CLIP or SigLIP folder or hub id; what build or fit wrote; with --text-model, an encoder of pictures
             (efficientnet_lite0). For a .npz with features, a text encoder alone (minilm).
         out: folder to write to.
@@ -100,7 +101,7 @@ def compare(
 
     check_numbers(count=(count, 0, 10_000), folds=(folds, 2, 100), resamples=(resamples, 10, 1_000_000))
     sets = read_sets(descriptions)
-    check_out(out, kind="folder", inputs=[images, model, text_model, *sets.values()])
+    check_out(out, kind="folder", inputs=[images, model, text_model, *(each.path for each in sets.values())])
     data = read_labeled(images, part=part)
     arms = make_arms(data, sets, count=count, dictionary=dictionary, dataset=dataset, seed=seed)
     with emptied(out):

@@ -11,7 +11,7 @@ from visus.errors import InputError, MissingData
 
 if TYPE_CHECKING:
     from visus.methods.vgloss.model.classes import ClassTexts
-    from visus.methods.vgloss.model.silver import Silver
+    from visus.methods.vgloss.model.silver import Silver, Use
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,18 @@ def published(path: Path, *, dataset: str | None = None) -> tuple[dict[str, list
 
 
 def matched(
-    path: Path, keys: Sequence[str], names: Sequence[str], *, origin: str = "", dataset: str | None = None
+    path: Path,
+    keys: Sequence[str],
+    names: Sequence[str],
+    *,
+    origin: str = "",
+    dataset: str | None = None,
+    use: Use = "normal",
 ) -> Told:
     """What a file says of classes with these keys and names.
 
     A file of `describe` is matched by keys, then by names; others by the names, and for a published label set by the
-    names published with CLIP, whichever finds more.
+    names published with CLIP, whichever finds more. `use` chooses among the texts of a file of `describe`.
 
     Raises
     ------
@@ -92,7 +98,7 @@ def matched(
         raise InputError("holds pairs, no descriptions of single classes", file=path, remedy=remedy)
     if is_silver(plain):
         silver = _silver(path)
-        read, form = silver.texts("both"), "silver"
+        read, form = silver.texts(use), "silver"
         if set(keys) & set(read):
             found = {key: read[key] for key in keys if key in read}
             return Told(found, tuple(key for key in keys if key not in read), (), form)
