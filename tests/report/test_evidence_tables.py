@@ -43,6 +43,19 @@ def test_a_row_per_claim_with_its_numbers(document):
     assert claims_table(document, "gptnas") is None
 
 
+def test_papers_of_several_measurements_say_which_is_whose(document):
+    mixed = json.loads(json.dumps(document))
+    for row in mixed["papers"][0]["claims"]:
+        row["from"] = {"visus": "0.0.9", "commit": "fedcba9", "device": "cuda", "date": "2026-01-02T00:00:00"}
+    old, new = (
+        "visus 0.0.9 · Commit fedcba9 · Preset demo · Device cuda · 2026-01-02",
+        "visus 0.1.0 · Commit 0123abc · Preset demo · Device cpu · 2026-11-22",
+    )
+    assert summary_table(mixed).splitlines()[-3:] == [f"attention: {old}", "", f"hyperfusion: {new}"]
+    assert claims_table(mixed, "attention").splitlines()[-1] == old
+    assert claims_table(mixed, "hyperfusion").splitlines()[-1] == new
+
+
 def test_a_row_per_paper_and_the_claims_that_fail(document):
     lines = summary_table(document).splitlines()
     assert lines[0] == "| Paper | ✓ holds | ✗ fails | ? undecided | – not measured |"

@@ -53,7 +53,7 @@ def summary_table(evidence_json: Mapping[str, Any], *, lang: str = "en", pages: 
     if failing:
         heads = (table["paper"], table["claim"], table["effect"], table["interval"], table["verdict"])
         lines += ["", "| " + " | ".join(heads) + " |", "|---|---|---:|---:|---|", *failing]
-    return "\n".join([*lines, "", _measured(evidence_json, lang)]) + "\n"
+    return "\n".join([*lines, "", *_measured(evidence_json, lang)]) + "\n"
 
 
 def claims_table(evidence_json: Mapping[str, Any], slug: str, *, lang: str = "en") -> str | None:
@@ -70,7 +70,7 @@ def claims_table(evidence_json: Mapping[str, Any], slug: str, *, lang: str = "en
     heads = (table["claim"], table["effect"], table["interval"], table["verdict"])
     lines = ["| " + " | ".join(heads) + " |", "|---|---:|---:|---|"]
     lines += [_row(each, lang) for each in found]
-    return "\n".join([*lines, "", _measured(evidence_json, lang)]) + "\n"
+    return "\n".join([*lines, "", *_measured(evidence_json, lang, only=slug)]) + "\n"
 
 
 def _papers(evidence_json: Mapping[str, Any]) -> list[tuple[str, list[Evidence]]]:
@@ -87,8 +87,24 @@ def _row(evidence: Evidence, lang: str) -> str:
     return f"| {' | '.join(cells)} | {reading.mark} {reading.verdict_word} |"
 
 
-def _measured(evidence_json: Mapping[str, Any], lang: str) -> str:
-    table, context = words(lang), Context(header=evidence_json)
+def _measured(evidence_json: Mapping[str, Any], lang: str, *, only: str | None = None) -> list[str]:
+    """Where the claims were measured: a line, or with papers of several measurements a line for each."""
+    papers_of: dict[str, list[str]] = {}
+    for paper in evidence_json["papers"]:
+        if only in (None, paper["slug"]):
+            for row in paper["claims"]:
+                origin = {**evidence_json, **(row.get("from") or {})}
+                papers_of.setdefault(_told(origin, lang), []).append(paper["slug"])
+    lines = papers_of or {_told(evidence_json, lang): []}
+    if len(lines) < 2:
+        return list(lines)
+    colon, comma = words(lang)["colon"], words(lang)["comma"]
+    told = [f"{comma.join(dict.fromkeys(map(plain, slugs)))}{colon}{line}" for line, slugs in lines.items()]
+    return [line for each in told for line in (each, "")][:-1]
+
+
+def _told(header: Mapping[str, Any], lang: str) -> str:
+    table, context = words(lang), Context(header=header)
     facts = [f"visus {context.text('visus')}"]
     facts += [f"{table[f'field_{key}']} {context.text(key)}" for key in ("commit", "preset", "device")]
     return plain(table["join"].join([*facts, context.date]))
