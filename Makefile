@@ -45,7 +45,7 @@ $(READY): pyproject.toml constraints/ci.txt tools/get_wordnet.sh
 	@touch $(READY)
 
 demo: setup
-	@echo "== measuring the claims of $(PAGE) with preset $(PRESET) (about 18 minutes on 2 cores for preset demo) =="
+	@echo "== measuring the claims of $(PAGE) with preset $(PRESET) (about 22 minutes on 2 cores for preset demo) =="
 	@$(BIN)/visus digest $(PAGE) --preset $(PRESET) --out $(OUT)
 	@echo "== open $(OUT)/report.html; the page with evidence is $(OUT)/evidence.md =="
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from visus.errors import InputError
 from visus.extras import need
@@ -53,8 +54,8 @@ def dask(jobs: Sequence[Job], *, address: str | None) -> Iterator[Outcome]:
     """Run jobs on the workers of a Dask cluster that is already there.
 
     The workers need visus and must see the output folder under the same path. A worker with several threads
-    runs one trial at a time. The cluster gives a task to another worker when one dies; after its limit the
-    trial has failed.
+    runs one trial at a time. The cluster gives a task to another worker when one dies; after its limit it blames
+    the tasks that were there, guilty or not, so each of these runs again, alone, before its trial has failed.
 
     Differs from joblib's Dask backend, which waits for ever for a task whose workers died, and runs in this
     process where the cluster has one thread.
@@ -70,17 +71,36 @@ def dask(jobs: Sequence[Job], *, address: str | None) -> Iterator[Outcome]:
         remedy = "start one with `dask scheduler` and `dask worker`, or correct the address"
         raise InputError(f"no Dask scheduler answers at {address}", field="address", remedy=remedy) from error
     with client, client.as_current():
-        futures = {client.submit(run_job, job, pure=False): job for job in jobs}
-        while futures and not jobs[0].stop.exists():
-            with contextlib.suppress(TimeoutError):
-                distributed.wait(list(futures), timeout=0.2, return_when="FIRST_COMPLETED")
-            for future in [future for future in futures if future.done()]:
-                job = futures.pop(future)
-                try:
-                    yield future.result()
-                except (Exception, distributed.CancelledError) as error:  # a dead worker or a lost scheduler
-                    yield crash(job, f"the worker process died or could not start the trial: {error!r}")
-        client.cancel(list(futures))  # those that have not begun; the others end by themselves
+        blamed: list[Job] = []
+        for outcome in _submitted(distributed, client, jobs):
+            if isinstance(outcome, Outcome):
+                yield outcome
+            else:
+                blamed.append(outcome[0])
+        for job in blamed:
+            for outcome in _submitted(distributed, client, [job]):
+                if isinstance(outcome, Outcome):
+                    yield outcome
+                else:
+                    reason = f"the worker process died or could not start the trial: {outcome[1]!r}"
+                    yield crash(job, reason)
+
+
+def _submitted(
+    distributed: Any, client: Any, jobs: Sequence[Job]
+) -> Iterator[Outcome | tuple[Job, BaseException]]:
+    """Outcomes of jobs on a Dask cluster, or a job with what happened to its worker or to the scheduler."""
+    futures = {client.submit(run_job, job, pure=False): job for job in jobs}
+    while futures and not jobs[0].stop.exists():
+        with contextlib.suppress(TimeoutError):
+            distributed.wait(list(futures), timeout=0.2, return_when="FIRST_COMPLETED")
+        for future in [future for future in futures if future.done()]:
+            job = futures.pop(future)
+            try:
+                yield future.result()
+            except (Exception, distributed.CancelledError) as error:
+                yield job, error
+    client.cancel(list(futures))  # those that have not begun; the others end by themselves
 
 
 def ray(jobs: Sequence[Job], *, address: str | None) -> Iterator[Outcome]:
