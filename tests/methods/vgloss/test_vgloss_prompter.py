@@ -96,3 +96,15 @@ def test_pool_of_examples_is_large_different_and_visible():
     for one, other in itertools.chain(PAIRS, (pair[::-1] for pair in PAIRS)):
         foreign = NameIndex({"other": [other.entry.name, *other.entry.synonyms]})
         assert not foreign.found(one.contrast)
+
+
+def test_examples_do_not_tell_of_a_target_as_their_kind():
+    kinds = {kind for pair in PAIRS for exemplar in pair for kind in exemplar.entry.kinds}
+    for kind in sorted(kinds):
+        free = SemanticPrompter(exemplars=1, targets=[kind])
+        shown = [exemplar for pair in PAIRS for exemplar in pair if exemplar.entry.name in free.used()]
+        assert shown
+        assert all(kind not in exemplar.entry.kinds for exemplar in shown), kind
+    assert SemanticPrompter(
+        targets=["airplane", "bird", "car", "cat", "deer", "dog", "horse", "truck"]
+    ).used()

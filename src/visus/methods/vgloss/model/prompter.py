@@ -147,7 +147,9 @@ def _names(target: Concept | str) -> frozenset[tuple[str, ...]]:
 
 
 def _of(exemplar: Exemplar) -> frozenset[tuple[str, ...]]:
-    return frozenset(folded(name) for name in (exemplar.entry.name, *exemplar.entry.synonyms))
+    """Every class an example speaks of: a moose is a kind of deer, so it tells how a deer looks."""
+    entry = exemplar.entry
+    return frozenset(folded(name) for name in (entry.name, *entry.synonyms, *entry.kinds))
 
 
 def _shown(exemplar: Exemplar, fields: Sequence[str]) -> str:
